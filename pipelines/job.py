@@ -194,6 +194,14 @@ def require_deletable(job: JobRecord) -> None:
         )
 
 
+def require_startable(job: JobRecord) -> None:
+    """Raises IllegalTransition unless the job is pending or failed."""
+    if job.status not in ("pending", "failed"):
+        raise IllegalTransition(
+            f"Job {job.job_id} is {job.status}; only a pending or failed job can be started.", status=job.status
+        )
+
+
 def _started(job: JobRecord, event: Started) -> JobRecord:
     if job.status not in ("pending", "failed"):
         raise IllegalTransition(

@@ -139,9 +139,20 @@ class ObjectStore:
         except ObjectMissing:
             self._retried(lambda: self._client.create_bucket(Bucket=self._bucket))
 
-    def put(self, key: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> None:
         """Store ``body`` under ``key``, whole or not at all."""
-        self._retried(lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata=metadata or {}))
+        self._retried(
+            lambda: self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, Metadata=metadata or {}, ContentType=content_type
+            )
+        )
 
     def get(self, key: str) -> bytes:
         """The whole object; for small ones."""

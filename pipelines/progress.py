@@ -27,14 +27,14 @@ class Snapshot:
 class ProgressTracker:
     """Counts each item once, however often its range is tried. Thread-safe.
 
-    A range's partial count belongs to one attempt (``token``): a new attempt's count takes its place, and the
-    shard's receipt replaces both. Snapshots never go back.
+    A range's partial count belongs to one attempt: a later attempt's count takes its place, and the shard's
+    receipt replaces both. Snapshots never go back.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._finished: dict[int, ShardReceipt] = {}
-        self._partial: dict[int, tuple[str, int, int]] = {}
+        self._partial: dict[int, tuple[int, int, int]] = {}
         self._best = (0, 0)
         self._history: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
@@ -44,11 +44,11 @@ class ProgressTracker:
             self._finished[receipt.index] = receipt
             self._partial.pop(receipt.index, None)
 
-    def partial(self, index: int, token: str, completed: int, failed: int) -> None:
-        """Attempt ``token`` at range ``index`` has answered so many items."""
+    def partial(self, index: int, attempt: int, completed: int, failed: int) -> None:
+        """The ``attempt``-th try at range ``index`` has answered so many items."""
         with self._lock:
-            if index not in self._finished:
-                self._partial[index] = (token, completed, failed)
+            if index not in self._finished and attempt >= self._partial.get(index, (0,))[0]:
+                self._partial[index] = (attempt, completed, failed)
 
     def totals(self) -> tuple[int, int, int]:
         """Exact completed, failed and tokens of the finished shards."""

@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_access_key: str | None = Field(None, description="None means the usual AWS credential chain.")
     s3_secret_key: SecretStr | None = None
-    s3_retry_seconds: float = Field(60.0, gt=0, description="How long one storage call is retried.")
+    s3_retry_seconds: float = Field(600.0, gt=0, description="How long a job retries one storage call.")
+    s3_api_retry_seconds: float = Field(5.0, gt=0, description="The same while a client waits for an answer.")
     upload_url_seconds: int = Field(3600, ge=60, le=7 * 86400)
     download_url_seconds: int = Field(3600, ge=60, le=7 * 86400)
 

@@ -102,8 +102,15 @@ class S3Gateway:
 
     def _format(self, juicefs: str, metadata: str) -> None:
         made = subprocess.run(
-            [juicefs, "format", "--storage=file", f"--bucket={self._folder / 'blocks'}", "--trash-days=0"]
-            + [metadata, _VOLUME],
+            [
+                juicefs,
+                "format",
+                "--storage=file",
+                f"--bucket={self._folder / 'blocks'}",
+                "--trash-days=0",
+                metadata,
+                _VOLUME,
+            ],
             capture_output=True,
             text=True,
             check=False,
