@@ -51,7 +51,7 @@ class RangeSource(Datasource):
         ranges: Sequence[PlannedRange],
         prefetched: bytes | None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._store = store
         self._job = job
         self._ranges = ranges

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from pipelines.exceptions import Conflict, Unauthorized
@@ -19,7 +20,7 @@ from pipelines.settings import Settings
 from serve_app.accounts import KeyDirectory
 from serve_app.errors import install_error_handlers
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
-from serve_app.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from serve_app.middleware import BodyLimitMiddleware
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import (
     BatchCreated,
@@ -51,19 +52,49 @@ A line that cannot be classified never fails the job: its result line is
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes of one API replica work with."""
+
+    settings: Settings
+    store: ObjectStore
+    keys: KeyDirectory
+    registry: RegistryClient
+
+
 def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
+    store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
     app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION)
+    app.state.services = Services(
+        settings, store, KeyDirectory(store, settings.key_cache_seconds), RegistryClient(settings)
+    )
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(RequestIdMiddleware)
-    app.include_router(_batch_routes(settings))
-
-    @app.get("/health", tags=["service"], summary="Whether the API answers")
-    async def health() -> Health:
-        return Health(version=app.version)
-
+    app.include_router(batch)
+    app.include_router(service)
     return app
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Serving = Annotated[Services, Depends(_services)]
+_bearer = HTTPBearer(auto_error=False, description="Your API key")
+
+
+async def _authenticate(
+    services: Serving, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
+    if credentials is None:
+        raise Unauthorized
+    return await asyncio.to_thread(services.keys.account_of, credentials.credentials)
+
+
+Account = Annotated[str, Depends(_authenticate)]
+JobId = Annotated[str, Path(examples=["batch_4f8k2m9x1q7w3e5r"])]
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -80,71 +111,70 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 500, 503)}
 
 
-def _batch_routes(settings: Settings) -> APIRouter:
-    store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
-    keys = KeyDirectory(store, settings.key_cache_seconds)
-    registry = RegistryClient(settings)
-    bearer = HTTPBearer(auto_error=False, description="Your API key")
+batch = APIRouter(prefix="/v1", tags=["batch"])
+service = APIRouter(tags=["service"])
 
-    async def authenticate(
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> str:
-        if credentials is None:
-            raise Unauthorized
-        return await asyncio.to_thread(keys.account_of, credentials.credentials)
 
-    Account = Annotated[str, Depends(authenticate)]  # noqa: N806 - a type
-    JobId = Annotated[str, Path(examples=["batch_4f8k2m9x1q7w3e5r"])]  # noqa: N806 - a type
-    router = APIRouter(prefix="/v1", tags=["batch"])
+@service.get("/health", summary="Whether the API answers")
+async def health(request: Request) -> Health:
+    return Health(version=request.app.version)
 
-    @router.post("/batch", status_code=201, summary="Create a job", responses=_errors(422))
-    async def create(request: CreateBatch, account: Account) -> BatchCreated:
-        job = await registry.create(account, _new_job_id(), request.config())
-        paths = JobPaths(account, job.job_id)
-        form = await asyncio.to_thread(
-            store.presign_upload, paths.input, max_bytes=MAX_INPUT_BYTES, seconds=settings.upload_url_seconds
-        )
-        return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
 
-    @router.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409))
-    async def start(job_id: JobId, account: Account) -> BatchStarted:
-        """A pending or failed job whose file is uploaded. A failed job goes on where it ended."""
-        job = await registry.get(account, job_id)
-        require_startable(job)
-        found, estimate = await asyncio.to_thread(inspect_upload, store, JobPaths(account, job.job_id), settings.model)
-        await registry.start(account, job.job_id, found, estimate)
-        return BatchStarted(job_id=job.job_id)
+@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(422))
+async def create_batch(body: CreateBatch, account: Account, services: Serving) -> BatchCreated:
+    job = await services.registry.create(account, _new_job_id(), body.config())
+    paths = JobPaths(account, job.job_id)
+    form = await asyncio.to_thread(
+        services.store.presign_upload,
+        paths.input,
+        max_bytes=MAX_INPUT_BYTES,
+        seconds=services.settings.upload_url_seconds,
+    )
+    return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
 
-    @router.get("/batch", summary="The 20 newest jobs", responses=_errors())
-    async def newest(account: Account) -> list[BatchSummary]:
-        jobs = await registry.newest(account, _LISTED_JOBS)
-        return [BatchSummary(**job.model_dump(include=set(BatchSummary.model_fields))) for job in jobs]
 
-    @router.get("/batch/{job_id}", summary="A job's state and progress", responses=_errors(404))
-    async def status(job_id: JobId, account: Account) -> BatchStatus:
-        return BatchStatus.of(await registry.get(account, job_id), settings.price_per_million_tokens_usd)
+@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409))
+async def start_batch(job_id: JobId, account: Account, services: Serving) -> BatchStarted:
+    """A pending or failed job whose file is uploaded. A failed job goes on where it ended."""
+    job = await services.registry.get(account, job_id)
+    require_startable(job)
+    found, estimate = await asyncio.to_thread(
+        inspect_upload, services.store, JobPaths(account, job.job_id), services.settings.model
+    )
+    await services.registry.start(account, job.job_id, found, estimate)
+    return BatchStarted(job_id=job.job_id)
 
-    @router.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409))
-    async def results(job_id: JobId, account: Account) -> BatchResults:
-        job = await registry.get(account, job_id)
-        if job.status != "completed":
-            raise Conflict(
-                f"Job {job.job_id} is {job.status}; results are there once it is completed.", status=job.status
-            )
-        url = await asyncio.to_thread(
-            store.presign_download,
-            JobPaths(account, job.job_id).results,
-            filename=f"{job.job_id}.ndjson",
-            seconds=settings.download_url_seconds,
-        )
-        return BatchResults(job_id=job.job_id, download_url=url)
 
-    @router.delete("/batch/{job_id}", summary="Delete a job and its files", responses=_errors(404, 409))
-    async def delete(job_id: JobId, account: Account) -> BatchDeleted:
-        await registry.delete(account, job_id)
-        return BatchDeleted(job_id=job_id)
+@batch.get("/batch", summary="The 20 newest jobs", responses=_errors())
+async def list_batches(account: Account, services: Serving) -> list[BatchSummary]:
+    jobs = await services.registry.newest(account, _LISTED_JOBS)
+    return [BatchSummary(**job.model_dump(include=set(BatchSummary.model_fields))) for job in jobs]
 
-    return router
+
+@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=_errors(404))
+async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> BatchStatus:
+    job = await services.registry.get(account, job_id)
+    return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
+
+
+@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409))
+async def batch_results(job_id: JobId, account: Account, services: Serving) -> BatchResults:
+    job = await services.registry.get(account, job_id)
+    if job.status != "completed":
+        raise Conflict(f"Job {job.job_id} is {job.status}; results are there once it is completed.", status=job.status)
+    url = await asyncio.to_thread(
+        services.store.presign_download,
+        JobPaths(account, job.job_id).results,
+        filename=f"{job.job_id}.ndjson",
+        seconds=services.settings.download_url_seconds,
+    )
+    return BatchResults(job_id=job.job_id, download_url=url)
+
+
+@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=_errors(404, 409))
+async def delete_batch(job_id: JobId, account: Account, services: Serving) -> BatchDeleted:
+    await services.registry.delete(account, job_id)
+    return BatchDeleted(job_id=job_id)
 
 
 def _new_job_id() -> str:

@@ -181,7 +181,7 @@ class JobRegistry:
             saved: JobRecord = await asyncio.to_thread(write, job)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            ray.actor.exit_actor()
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
     def _remember(self, job: JobRecord) -> None:
@@ -227,7 +227,7 @@ class JobRegistry:
         job = await self._change(job_id, DriverAssigned(replaces_dead))
         if job.input is None:
             raise IllegalTransition(f"Job {job_id} is processing without an input.")
-        driver = (
+        driver: Any = (
             ray.remote(JobDriver)
             .options(
                 name=driver_name(job_id, job.run),
