@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import lru_cache
 from typing import Protocol, cast
 
 from models.exceptions import UnknownEngine
@@ -34,8 +35,9 @@ def load_engine(name: str = "minilm", *, threads: int | None = None, weights: st
     return _module(name).load(threads, weights)
 
 
+@lru_cache(maxsize=8)
 def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> TokenCounter:
-    """Counts tokens as the engine does, without its weights. Raises as load_engine does."""
+    """Counts tokens as the engine does, without its weights; loaded once a process. Raises as load_engine does."""
     return _module(name).load_token_counter(weights)
 
 

@@ -115,17 +115,17 @@ def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: byt
     )
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
-        scans = [_scan_range(store, settings.model, job, cut, samples, prefetched) for cut in ranges]
+        scans = [_scan_range(store, settings, job, cut, samples, prefetched) for cut in ranges]
         head = prefetched[:_HEAD_BYTES]
     else:
-        scans = _scan_in_parallel(store, settings.model, job, ranges, samples)
+        scans = _scan_in_parallel(store, settings, job, ranges, samples)
         head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
     require_ndjson(scans, head)
     return make_plan(job.version, ranges, scans)
 
 
 def _scan_in_parallel(
-    store: ObjectStore, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
+    store: ObjectStore, settings: Settings, job: JobInput, ranges: Sequence[ByteRange], samples: int
 ) -> list[RangeScan]:
     scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
     results: dict[Any, int] = {}
@@ -134,7 +134,7 @@ def _scan_in_parallel(
     while waiting or results:
         while waiting and len(results) < _SCANS_IN_FLIGHT:
             cut = waiting.pop()
-            results[scan.remote(store, model, job, cut, samples, None)] = cut.index
+            results[scan.remote(store, settings, job, cut, samples, None)] = cut.index
         ready, _ = ray.wait(list(results), num_returns=1)
         for reference in ready:
             scans[results.pop(reference)] = ray.get(reference)
@@ -142,8 +142,8 @@ def _scan_in_parallel(
 
 
 def _scan_range(
-    store: ObjectStore, model: str, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
+    store: ObjectStore, settings: Settings, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
 ) -> RangeScan:
     data = read_lines_of(cut, job.version.size, job.reader(store, prefetched))
-    counter = load_token_counter(model)
+    counter = load_token_counter(settings.model, weights=settings.model_weights)
     return scan_lines(data, first=cut.index == 0, samples=samples, count_tokens=counter.count)

@@ -139,7 +139,7 @@ async def start_batch(job_id: JobId, account: Account, services: Serving) -> Bat
     job = await services.registry.get(account, job_id)
     require_startable(job)
     found, estimate = await asyncio.to_thread(
-        inspect_upload, services.store, JobPaths(account, job.job_id), services.settings.model
+        inspect_upload, services.store, JobPaths(account, job.job_id), services.settings
     )
     await services.registry.start(account, job.job_id, found, estimate)
     return BatchStarted(job_id=job.job_id)

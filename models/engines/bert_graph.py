@@ -64,9 +64,7 @@ class _GraphBuilder:
         return self._normalise(state, "embeddings.LayerNorm.")
 
     def _layer(self, state: ov.Node, bias: ov.Node, name: str) -> ov.Node:
-        query, key, value = (
-            self._heads(state, f"{name}attention.self.{part}.") for part in ("query", "key", "value")
-        )
+        query, key, value = (self._heads(state, f"{name}attention.self.{part}.") for part in ("query", "key", "value"))
         scale = _floats((self._shape.hidden // self._shape.heads) ** -0.5)
         scores = op.multiply(op.matmul(query, key, transpose_a=False, transpose_b=True), scale)
         mixed = op.matmul(op.softmax(op.add(scores, bias), -1), value, transpose_a=False, transpose_b=False)
@@ -76,9 +74,7 @@ class _GraphBuilder:
         attended = self._linear(mixed, f"{name}attention.output.dense.")
         state = self._normalise(op.add(attended, state), f"{name}attention.output.LayerNorm.")
         inner = op.gelu(self._linear(state, f"{name}intermediate.dense."), "erf")
-        return self._normalise(
-            op.add(self._linear(inner, f"{name}output.dense."), state), f"{name}output.LayerNorm."
-        )
+        return self._normalise(op.add(self._linear(inner, f"{name}output.dense."), state), f"{name}output.LayerNorm.")
 
     def _heads(self, state: ov.Node, name: str) -> ov.Node:
         heads = self._shape.heads

@@ -69,9 +69,7 @@ def load_token_counter(weights: str | None) -> TextTokenizer:
 
 
 def _runner(path: Path, threads: int) -> OpenVinoRunner:
-    precision: Precision = (
-        "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    )
+    precision: Precision = "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     return OpenVinoRunner(
         build_graph(load_file(path), SHAPE), SHAPE.hidden, precision, threads, streams=min(threads, 2)
     )

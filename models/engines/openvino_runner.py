@@ -18,9 +18,7 @@ Precision = Literal["bf16", "f32"]
 class OpenVinoRunner:
     """A BatchRunner over a graph with the inputs of ``bert_graph``."""
 
-    def __init__(
-        self, model: ov.Model, dimension: int, precision: Precision, threads: int, streams: int
-    ) -> None:
+    def __init__(self, model: ov.Model, dimension: int, precision: Precision, threads: int, streams: int) -> None:
         self._dimension = dimension
         properties = {
             "INFERENCE_PRECISION_HINT": precision,
