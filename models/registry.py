@@ -1,0 +1,45 @@
+"""Every engine by name. Adding one takes a file in models/engines and a line here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+from models.exceptions import UnknownEngine
+from models.protocol import Engine, TokenCounter
+
+_MODULES = {
+    "minilm": "models.engines.minilm",
+}
+
+
+class _EngineModule(Protocol):
+    def load(self, threads: int | None, weights: str | None) -> Engine: ...
+
+    def load_token_counter(self, weights: str | None) -> TokenCounter: ...
+
+
+def engine_names() -> tuple[str, ...]:
+    """Every engine there is, installed or not, the default first."""
+    return tuple(_MODULES)
+
+
+def load_engine(name: str = "minilm", *, threads: int | None = None, weights: str | None = None) -> Engine:
+    """An engine with its weights loaded.
+
+    ``threads`` is how many CPU threads it may use (default: all processors this process may run on).
+    ``weights`` is a folder or a hub name instead of the installed package. Raises UnknownEngine, or
+    ModelUnavailable with the command that installs what is missing.
+    """
+    return _module(name).load(threads, weights)
+
+
+def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> TokenCounter:
+    """Counts tokens as the engine does, without its weights. Raises as load_engine does."""
+    return _module(name).load_token_counter(weights)
+
+
+def _module(name: str) -> _EngineModule:
+    if name not in _MODULES:
+        raise UnknownEngine(name, engine_names())
+    return cast(_EngineModule, importlib.import_module(_MODULES[name]))

