@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,8 +58,11 @@ class _Line(msgspec.Struct):
 
 _line_decoder = msgspec.json.Decoder(_Line)
 _text_decoder = msgspec.json.Decoder(str)
-_any_decoder = msgspec.json.Decoder()
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_any_decoder = msgspec.json.Decoder(msgspec.Raw)
+# Every escape in turn, so that an escaped backslash is not taken for the start of one; group 1 is half a pair.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 
 
 def split_lines(data: bytes, *, first: bool) -> Iterator[bytes]:
@@ -97,26 +99,9 @@ def parse_line(line: bytes) -> Item:
     except UnicodeDecodeError as error:
         return _failed("invalid_encoding", f"Byte {error.start} of the line (0x{line[error.start]:02x}) is not UTF-8")
     try:
-        fields = _line_decoder.decode(line)
+        return _item(_line_decoder.decode(line))
     except (msgspec.DecodeError, RecursionError) as error:
         return _undecodable(line, error)
-    ids = _ids(fields)
-    if fields.text is msgspec.UNSET:
-        return _failed("missing_text", 'The object has no field "text"', ids)
-    raw = bytes(fields.text)
-    if not raw.startswith(b'"'):
-        return _failed("invalid_text", f'"text" must be a string, not {_json_type(raw)}', ids)
-    try:
-        text = _text_decoder.decode(raw)
-    except msgspec.DecodeError as error:
-        return _undecodable(line, error)
-    if not text or text.isspace():
-        return _failed("empty_text", '"text" is empty', ids)
-    if len(text) > MAX_TEXT_CHARACTERS:
-        return _failed(
-            "text_too_long", f'"text" has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}', ids
-        )
-    return Item(text=text, ids=ids)
 
 
 def is_object(item: Item) -> bool:
@@ -133,53 +118,62 @@ def _failed(code: ErrorCode, message: str, ids: str = "") -> Item:
     return Item(text=None, error=ItemError(code, message), ids=ids)
 
 
+def _item(fields: _Line) -> Item:
+    ids = _ids(fields)
+    if isinstance(fields.text, msgspec.UnsetType):
+        return _failed("missing_text", 'The object has no field "text"', ids)
+    raw = bytes(fields.text)
+    if not raw.startswith(b'"'):
+        return _failed("invalid_text", f'"text" must be a string, not {_json_type(raw)}', ids)
+    text = _text_decoder.decode(raw)
+    if not text or text.isspace():
+        return _failed("empty_text", '"text" is empty', ids)
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return _failed(
+            "text_too_long", f'"text" has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}', ids
+        )
+    return Item(text=text, ids=ids)
+
+
 def _undecodable(line: bytes, error: Exception) -> Item:
+    # Half a surrogate pair is legal JSON that the decoder refuses; only in "text" does it matter.
+    one, other = (_with_halves_replaced(line, mark) for mark in (b"\\ufffd", b"\\ufffe"))
+    try:
+        if not line.startswith(b"{"):
+            _any_decoder.decode(one)
+            return _failed("not_an_object", f"The line must be a JSON object, not {_json_type(line)}")
+        if one != line:
+            return _item_of_two(_line_decoder.decode(one), _line_decoder.decode(other))
+    except (msgspec.DecodeError, RecursionError) as second:
+        error = second
     if isinstance(error, RecursionError):
         return _failed("invalid_json", "The line is nested too deeply")
-    if not line.startswith(b"{"):
-        try:
-            _any_decoder.decode(line)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            return _failed("not_an_object", f"The line must be a JSON object, not {_json_type(line)}")
-    elif _SURROGATE.search(line):
-        # Half a surrogate pair is legal JSON that this decoder refuses; only in "text" does it matter.
-        try:
-            fields = json.loads(line, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            return _with_surrogate(fields)
     reason = str(error).removeprefix("JSON is malformed: ")
     return _failed("invalid_json", f"The line is not valid JSON: {reason}")
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _with_halves_replaced(line: bytes, mark: bytes) -> bytes:
+    return _ESCAPE.sub(lambda escape: mark if escape[1] else escape[0], line)
 
 
-def _with_surrogate(fields: dict[str, object]) -> Item:
-    """Reads the line again without what made it undecodable; only in the text itself is that an error."""
-    kept: dict[str, object] = {
-        name: fields[name]
-        for name in ("id", "custom_id")
-        if isinstance(fields.get(name), str | int | float) and not _has_surrogate(str(fields[name]))
-    }
-    text = fields.get("text")
-    if isinstance(text, str) and _has_surrogate(text):
-        item = parse_line(json.dumps(kept | {"text": None}).encode())
-        item.error = ItemError(
-            "invalid_text", '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
-        )
-        return item
-    if "text" in fields:
-        kept["text"] = type(text)() if isinstance(text, dict | list) else text
-    return parse_line(json.dumps(kept).encode())
+def _item_of_two(one: _Line, other: _Line) -> Item:
+    """The item of a line read with two different marks for half a pair: what differs held one."""
+    kept = _Line(text=one.text)
+    if _same(one.id, other.id):
+        kept.id = one.id
+    if _same(one.custom_id, other.custom_id):
+        kept.custom_id = one.custom_id
+    item = _item(kept)
+    if item.text is not None and not _same(one.text, other.text):
+        message = '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
+        return _failed("invalid_text", message, item.ids)
+    return item
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _same(one: msgspec.Raw | msgspec.UnsetType, other: msgspec.Raw | msgspec.UnsetType) -> bool:
+    if isinstance(one, msgspec.UnsetType) or isinstance(other, msgspec.UnsetType):
+        return one is other
+    return bytes(one) == bytes(other)
 
 
 def _ids(fields: _Line) -> str:

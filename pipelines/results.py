@@ -18,7 +18,7 @@ class ResultRenderer:
     def answer(self, prediction: Prediction, ids: str) -> str:
         """The line of a classified item, without its line end."""
         scored = [
-            f'"label":{self._escaped[best.label]},"confidence":{round(best.confidence, 4)!r}'
+            f'"label":{self._escaped[best.label]},"confidence":{round(float(best.confidence), 4)!r}'
             for best in prediction.labels
         ]
         if self._single:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.exceptions import InputRejected
-from pipelines.ndjson import BOM, count_lines, is_object, parse_line, split_lines
+from pipelines.ndjson import Item, count_lines, is_object, parse_line, split_lines
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -28,36 +30,39 @@ _SIGNATURES = (
 EXPECTED = 'expected NDJSON in UTF-8: one JSON object a line, such as {"text": "the text to classify"}'
 
 
+# From about here on a longer text has no more tokens, since models truncate.
+_LONG_LINE_BYTES = 2048
+
+
 @dataclass(frozen=True, slots=True)
 class RangeScan:
-    """What one range holds. ``sampled_*`` cover some of its lines; ``has_object`` is exact."""
+    """What one range holds. ``tokens`` is estimated from some of its lines; the rest is exact."""
 
     items: int
-    size: int
-    sampled_bytes: int
-    sampled_tokens: int
+    tokens: float
     has_object: bool
 
 
 def scan_lines(data: bytes, *, first: bool, samples: int, count_tokens: CountTokens) -> RangeScan:
-    """Scan the lines of a range (as ``read_lines_of`` gave them), sampling about ``samples`` of them evenly."""
+    """Scan the lines of a range (as ``read_lines_of`` gave them), counting the tokens of up to ``samples`` of them."""
     items = count_lines(data, first=first)
-    lines = _all_lines(data, first) if items <= samples else _some_lines(data, samples)
-    parsed = [(len(line), parse_line(line)) for line in lines]
-    texts = [item.text for _, item in parsed if item.text is not None]
+    if items <= samples:
+        sampled = [(parse_line(line), 1.0) for line in split_lines(data, first=first)]
+    else:
+        sampled = _sample(data, first=first, samples=samples)
+    usable = [(item.text, weight) for item, weight in sampled if item.text is not None]
+    counts = count_tokens([text for text, _ in usable]) if usable else []
     return RangeScan(
         items=items,
-        size=len(data),
-        sampled_bytes=sum(size for size, _ in parsed),
-        sampled_tokens=sum(count_tokens(texts)) if texts else 0,
-        has_object=any(is_object(item) for _, item in parsed)
+        tokens=sum(count * weight for count, (_, weight) in zip(counts, usable, strict=True)),
+        has_object=any(is_object(item) for item, _ in sampled)
         or any(is_object(parse_line(line)) for line in split_lines(data, first=first)),
     )
 
 
 def estimate_tokens(scans: Iterable[RangeScan]) -> int:
-    """The tokens of all ranges, each by the tokens a byte of its own sample."""
-    return round(sum(scan.size * scan.sampled_tokens / scan.sampled_bytes for scan in scans if scan.sampled_bytes))
+    """The tokens of all ranges."""
+    return round(sum(scan.tokens for scan in scans))
 
 
 def require_ndjson(scans: Sequence[RangeScan], head: bytes) -> None:
@@ -102,19 +107,25 @@ def _signature(head: bytes) -> str | None:
     return None
 
 
-def _all_lines(data: bytes, first: bool) -> list[bytes]:
-    return list(split_lines(data, first=first))
+def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[Item, float]]:
+    """Items drawn in proportion to their lines' lengths, and how many items each stands for.
 
-
-def _some_lines(data: bytes, samples: int) -> list[bytes]:
-    """The lines that begin next after evenly spaced offsets, so that none has to be counted to be found."""
-    chosen: dict[int, bytes] = {}
-    for sample in range(samples):
-        start = data.find(b"\n", len(data) * sample // samples) + 1 if sample else 0
-        if sample and start == 0:
-            break
-        end = data.find(b"\n", start)
-        line = data[start : end if end >= 0 else len(data)].removeprefix(BOM).strip()
-        if line:
-            chosen[start] = line
-    return list(chosen.values())
+    Hansen and Hurwitz's estimator: unbiased whatever the lines hold, and near exact where tokens go by length.
+    Drawn at random within equal strata, since lines that repeat in a pattern would bias even steps.
+    """
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate(([0], ends[:-1]))
+    lengths = np.minimum(ends - starts, _LONG_LINE_BYTES)
+    reach = np.cumsum(lengths)
+    jitter = np.random.default_rng(len(data)).random(samples)
+    offsets = (np.arange(samples) + jitter) * (reach[-1] / samples)
+    found = np.searchsorted(reach, offsets, side="right").clip(max=len(reach) - 1)
+    drawn, times = np.unique(found, return_counts=True)
+    weights = times * (reach[-1] / samples) / lengths[drawn]
+    return [
+        (parse_line(line), float(weight))
+        for start, end, weight in zip(starts[drawn], ends[drawn], weights, strict=True)
+        for line in split_lines(data[start:end], first=first and start == 0)
+    ]
