@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from pipelines.attempts import Attempt, RangeAttempts, Span
 from pipelines.exceptions import DriverSuperseded, LabelworksError
 from pipelines.job import Advanced, JobConfig, Phase
 from pipelines.job_input import JobInput
@@ -33,6 +34,7 @@ class Assignment:
     job: JobInput
     config: JobConfig
     run: int
+    classifiers: int
 
 
 class JobDriver(JobObserver):
@@ -45,7 +47,7 @@ class JobDriver(JobObserver):
     def __init__(self, settings: Settings, registry: Any) -> None:
         self._settings = settings
         self._registry = registry
-        self._attempts: Counter[int] = Counter()
+        self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
@@ -64,6 +66,7 @@ class JobDriver(JobObserver):
                 self._settings,
                 assignment.job,
                 assignment.config,
+                classifiers=assignment.classifiers,
                 watcher=ray.get_runtime_context().current_actor,
                 observer=self,
             )
@@ -77,10 +80,13 @@ class JobDriver(JobObserver):
             self._ended.set()
         self._finish(assignment, totals, error)
 
-    def begin_range(self, index: int) -> int:
-        """Which try at this range begins now, from 1."""
-        self._attempts[index] += 1
-        return self._attempts[index]
+    def begin_range(self, index: int) -> Attempt:
+        """A classifier takes the range on; if another did before, it died over it."""
+        return self._attempts[index].begin()
+
+    def range_group(self, index: int, span: Span) -> None:
+        """The classifier that has the range is about to classify these texts of it."""
+        self._attempts[index].working_on(span)
 
     def range_progress(self, index: int, attempt: int, completed: int, failed: int) -> None:
         """So many items of the range are answered in this attempt."""

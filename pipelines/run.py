@@ -59,10 +59,11 @@ def run_job(
     job: JobInput,
     config: JobConfig,
     *,
+    classifiers: int,
     watcher: Any,
     observer: JobObserver,
 ) -> Totals:
-    """Plan, scan, classify and join one job, going on where finished shards of the same input end.
+    """Plan, scan, classify (in ``classifiers`` actors) and join one job, going on where finished shards end.
 
     ``watcher`` is the actor that classifier actors report to (see ClassifierActor). Raises InputRejected for a file
     that is not NDJSON, InputChanged when the input is overwritten meanwhile, StorageUnavailable.
@@ -82,7 +83,9 @@ def run_job(
 
     observer.entered("classifying")
     remaining = [planned for planned in plan.ranges if planned.index not in finished]
-    for receipt in classify_ranges(store, settings, job, config, remaining, watcher=watcher, prefetched=prefetched):
+    for receipt in classify_ranges(
+        store, settings, job, config, remaining, classifiers=classifiers, watcher=watcher, prefetched=prefetched
+    ):
         tracker.finished(receipt)
         finished[receipt.index] = receipt
 
