@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from models.task import ClassificationTask, Mode
+from pipelines.counters import Counters, advance
 from pipelines.exceptions import IllegalTransition
 
 Status = Literal["pending", "processing", "completed", "failed"]
@@ -228,12 +229,16 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
 
 
 def _advanced(job: JobRecord, event: Advanced) -> JobRecord:
+    shown = advance(
+        Counters(job.requests_completed, job.requests_failed),
+        Counters(event.requests_completed, event.requests_failed),
+    )
     return job.model_copy(
         update={
             "phase": event.phase,
             "requests_total": event.requests_total or job.requests_total,
-            "requests_completed": max(job.requests_completed, event.requests_completed),
-            "requests_failed": max(job.requests_failed, event.requests_failed),
+            "requests_completed": shown.completed,
+            "requests_failed": shown.failed,
             "estimated_tokens": event.estimated_tokens or job.estimated_tokens,
             "progress": max(job.progress, event.progress),
             "rows_per_second": event.rows_per_second,

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+from pipelines.counters import Counters, advance
 from pipelines.shards import ShardReceipt
 
 _RATE_WINDOW_SECONDS = 30.0
@@ -35,7 +36,7 @@ class ProgressTracker:
         self._total = total
         self._finished: dict[int, ShardReceipt] = {}
         self._partial: dict[int, tuple[int, int, int]] = {}
-        self._best = (0, 0)
+        self._shown = Counters(0, 0)
         self._history: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
 
@@ -67,14 +68,13 @@ class ProgressTracker:
             failed = sum(receipt.failed for receipt in self._finished.values())
             completed += sum(partial[1] for partial in self._partial.values())
             failed += sum(partial[2] for partial in self._partial.values())
-            if completed + failed > sum(self._best):
-                self._best = (max(completed, self._best[0]), max(failed, self._best[1]))
-            done = sum(self._best)
+            self._shown = shown = advance(self._shown, Counters(completed, failed))
+            done = sum(shown)
             rate = self._rate(now, done)
         remaining = max(self._total - done, 0)
         return Snapshot(
-            completed=self._best[0],
-            failed=self._best[1],
+            completed=shown.completed,
+            failed=shown.failed,
             progress=round(_CLASSIFIED_SHARE * done / self._total, 4) if self._total else 0.0,
             rows_per_second=round(rate, 1) if rate else None,
             eta_seconds=round(remaining / rate, 1) if rate else None,

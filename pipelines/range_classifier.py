@@ -72,6 +72,8 @@ def answer_texts(
 
     Raises what the classifier raises when none of several texts can be classified: then it is not the texts' fault.
     """
+    if not texts:
+        return []
     try:
         return list(classifier.classify(texts, on_batch))
     except Exception:
