@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import defaultdict
@@ -52,10 +53,11 @@ class JobDriver(JobObserver):
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
         self._ended = threading.Event()
-        self._superseded = False
+        self._assignment: Assignment | None = None
 
     def run(self, assignment: Assignment) -> None:
         """Carry the job out and report its end; returns when the registry has taken the report."""
+        self._assignment = assignment
         heartbeat = threading.Thread(target=self._beat, args=(assignment,), daemon=True)
         heartbeat.start()
         totals: Totals | None = None
@@ -95,24 +97,37 @@ class JobDriver(JobObserver):
 
     def entered(self, phase: Phase) -> None:
         self._phase = phase
-        if self._superseded:
-            raise DriverSuperseded
+        if phase == "writing":
+            self._require_assignment()
 
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         self._plan, self._tracker = plan, tracker
 
     def _beat(self, assignment: Assignment) -> None:
         while not self._ended.wait(self._settings.heartbeat_seconds):
-            report = self._registry.driver_report.remote(assignment.job.paths.job_id, self._report(assignment.run))
-            try:
-                goes_on = ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS)
-            except (RayActorError, TimeoutError) as failure:
-                # The work goes on without the registry: its successor adopts this driver.
-                logger.warning("the registry does not answer: %s", failure)
-                continue
-            if not goes_on:
-                self._superseded = True
-                return
+            if self._goes_on(assignment) is False:
+                logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+                # Its Dataset blocks the thread that runs the job, and all it owns ends with the process.
+                os._exit(0)
+
+    def _require_assignment(self) -> None:
+        """Ask the registry, however long it takes, whether this driver may still write the results."""
+        if self._assignment is None:
+            raise LabelworksError("The driver was not given a job.")
+        while (goes_on := self._goes_on(self._assignment)) is None:
+            time.sleep(self._settings.heartbeat_seconds)
+        if not goes_on:
+            raise DriverSuperseded
+
+    def _goes_on(self, assignment: Assignment) -> bool | None:
+        """Report to the registry; whether to go on, or None where it does not answer."""
+        report = self._registry.driver_report.remote(assignment.job.paths.job_id, self._report(assignment.run))
+        try:
+            return bool(ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS))
+        except (RayError, TimeoutError) as failure:
+            # The work goes on without the registry: its successor adopts this driver.
+            logger.warning("the registry does not answer: %s", failure)
+            return None
 
     def _report(self, run: int) -> Advanced:
         if not self._plan or not self._tracker:

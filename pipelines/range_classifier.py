@@ -19,6 +19,8 @@ OnProgress = Callable[[int, int], None]
 OnGroup = Callable[[Span], None]
 """Called with the texts that are classified next."""
 
+# So many texts do not all happen to be what makes the classifier raise.
+_MANY = 20
 _CONDEMNED = ItemError("classifier_error", "The classifier's process died whenever it came to this text")
 
 
@@ -70,18 +72,16 @@ def answer_texts(
 ) -> list[Prediction | ItemError]:
     """Classify; texts that make the classifier raise are found by halving and answered with an error.
 
-    Raises what the classifier raises when none of several texts can be classified: then it is not the texts' fault.
+    Raises RuntimeError when each of many texts fails: then the classifier is at fault, not its texts.
     """
     if not texts:
         return []
     try:
         return list(classifier.classify(texts, on_batch))
     except Exception:
-        if len(texts) < 2:
-            raise
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
-    if all(isinstance(answer, ItemError) for answer in answers):
+    if len(texts) >= _MANY and all(isinstance(answer, ItemError) for answer in answers):
         raise RuntimeError(f"the classifier failed on each of {len(texts)} texts")
     return answers
 

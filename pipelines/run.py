@@ -11,7 +11,6 @@ import ray
 
 from models.registry import load_token_counter
 from pipelines.dataset import classify_ranges
-from pipelines.exceptions import ObjectMissing
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
@@ -22,6 +21,7 @@ from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
 from pipelines.settings import MIB, Settings
 from pipelines.shards import finished_shards
+from pipelines.stored_plan import load_plan, save_plan
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +70,11 @@ def run_job(
     """
     observer.entered("scanning")
     prefetched = job.read_all(store) if job.version.size <= _PREFETCH_BYTES else None
-    plan = _load_plan(store, job)
+    plan = load_plan(store, job)
     if plan is None:
         _remove_outputs(store, job)
         plan = _scan(store, settings, job, prefetched)
-        store.put(job.paths.plan, plan.model_dump_json().encode())
+        save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
     finished = finished_shards(store, job.paths, job.version.etag)
     for receipt in finished.values():
@@ -95,27 +95,27 @@ def run_job(
     return Totals(*tracker.totals())
 
 
-def _load_plan(store: ObjectStore, job: JobInput) -> Plan | None:
-    """The plan of an earlier run, if it was made for this version of the input."""
-    try:
-        plan = Plan.model_validate_json(store.get(job.paths.plan))
-    except ObjectMissing:
-        return None
-    return plan if plan.input == job.version else None
+def number_of_ranges(size: int, settings: Settings) -> int:
+    """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
+    return len(_cut(size, settings))
 
 
-def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
-    stale = [key for key, _ in store.list(job.paths.shards_prefix)]
-    store.delete(*stale, job.paths.results)
-
-
-def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
-    ranges = cut_ranges(
-        job.version.size,
+def _cut(size: int, settings: Settings) -> list[ByteRange]:
+    return cut_ranges(
+        size,
         min_bytes=settings.range_min_bytes,
         max_bytes=settings.range_max_bytes,
         wanted=settings.ranges_per_job,
     )
+
+
+def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
+    stale = [listed.key for listed in store.list(job.paths.shards_prefix)]
+    store.delete(*stale, job.paths.results)
+
+
+def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
+    ranges = _cut(job.version.size, settings)
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
         scans = [_scan_range(store, settings, job, cut, samples, prefetched) for cut in ranges]

@@ -61,7 +61,8 @@ class Settings(BaseSettings):
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)
     driver_restarts: int = Field(5, ge=0, description="Driver deaths in one attempt before the job fails.")
     job_retention_days: float = Field(30.0, gt=0)
-    pending_retention_hours: float = Field(24.0, gt=0)
+    pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")
+    sweep_seconds: float = Field(3600.0, gt=0, description="How often what has expired is removed.")
     price_per_million_tokens_usd: float = Field(0.08, ge=0)
 
     # API

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import string
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from pipelines.exceptions import Conflict, Unauthorized
-from pipelines.job import require_startable
+from pipelines.job import is_same_start, require_startable
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.accounts import KeyDirectory
 from serve_app.errors import install_error_handlers
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
+from serve_app.job_repository import IdempotencyKey
 from serve_app.middleware import BodyLimitMiddleware
+from serve_app.partial_results import partial_results
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import (
+    BatchCancelled,
     BatchCreated,
     BatchDeleted,
     BatchResults,
@@ -32,6 +36,7 @@ from serve_app.schemas import (
     CreateBatch,
     ErrorBody,
     Health,
+    PartialResults,
 )
 
 _LISTED_JOBS = 20
@@ -94,6 +99,9 @@ async def _authenticate(
 
 
 Account = Annotated[str, Depends(_authenticate)]
+IdempotencyHeader = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="Ours: makes it safe to repeat this call.")
+]
 JobId = Annotated[str, Path(examples=["batch_4f8k2m9x1q7w3e5r"])]
 
 
@@ -120,9 +128,15 @@ async def health(request: Request) -> Health:
     return Health(version=request.app.version)
 
 
-@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(422))
-async def create_batch(body: CreateBatch, account: Account, services: Serving) -> BatchCreated:
-    job = await services.registry.create(account, _new_job_id(), body.config())
+@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(409, 422))
+async def create_batch(
+    body: CreateBatch, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+) -> BatchCreated:
+    """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
+    key = None
+    if idempotency_key is not None:
+        key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json()))
+    job = await services.registry.create(account, _new_job_id(), body.config(), key)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(
         services.store.presign_upload,
@@ -133,16 +147,30 @@ async def create_batch(body: CreateBatch, account: Account, services: Serving) -
     return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
 
 
-@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409))
-async def start_batch(job_id: JobId, account: Account, services: Serving) -> BatchStarted:
-    """A pending or failed job whose file is uploaded. A failed job goes on where it ended."""
+@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409, 422))
+async def start_batch(
+    job_id: JobId, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+) -> BatchStarted:
+    """A pending or failed job whose file is uploaded. A failed job goes on where it ended.
+
+    With an `Idempotency-Key`, repeating the call that started the job is a 202 again instead of a 409.
+    """
+    start_key = None if idempotency_key is None else _hash(idempotency_key)
     job = await services.registry.get(account, job_id)
-    require_startable(job)
-    found, estimate = await asyncio.to_thread(
-        inspect_upload, services.store, JobPaths(account, job.job_id), services.settings
-    )
-    await services.registry.start(account, job.job_id, found, estimate)
+    if not is_same_start(job, start_key):
+        require_startable(job)
+        found, estimate = await asyncio.to_thread(
+            inspect_upload, services.store, JobPaths(account, job.job_id), services.settings
+        )
+        await services.registry.start(account, job.job_id, found, estimate, start_key)
     return BatchStarted(job_id=job.job_id)
+
+
+@batch.post("/batch/{job_id}/cancel", status_code=202, summary="Cancel a processing job", responses=_errors(404, 409))
+async def cancel_batch(job_id: JobId, account: Account, services: Serving) -> BatchCancelled:
+    """Ours. The job ends as `failed` with the error `cancelled`; started again, it goes on where it was."""
+    job = await services.registry.cancel(account, job_id)
+    return BatchCancelled(job_id=job.job_id)
 
 
 @batch.get("/batch", summary="The 20 newest jobs", responses=_errors())
@@ -157,9 +185,18 @@ async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> 
     return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
 
 
-@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409))
-async def batch_results(job_id: JobId, account: Account, services: Serving) -> BatchResults:
+@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409, 422))
+async def batch_results(
+    job_id: JobId,
+    account: Account,
+    services: Serving,
+    partial: Annotated[
+        bool, Query(description="Ours: what is finished so far, in parts, also of a failed job.")
+    ] = False,
+) -> BatchResults | PartialResults:
     job = await services.registry.get(account, job_id)
+    if partial:
+        return await asyncio.to_thread(partial_results, services.store, job, services.settings)
     if job.status != "completed":
         raise Conflict(f"Job {job.job_id} is {job.status}; results are there once it is completed.", status=job.status)
     url = await asyncio.to_thread(
@@ -179,3 +216,7 @@ async def delete_batch(job_id: JobId, account: Account, services: Serving) -> Ba
 
 def _new_job_id() -> str:
     return "batch_" + "".join(secrets.choice(_JOB_ID_ALPHABET) for _ in range(16))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -21,9 +21,9 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
+from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.registry import NAMESPACE
 from serve_app.registry_client import connect_registry
 
 DEFAULT_FOLDER = Path(".labelworks")
@@ -53,6 +53,8 @@ class StackState:
             "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
             "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
             "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
+            # One classifier uses all of a small machine's cores; more of them would only share these.
+            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
         }
 
 
