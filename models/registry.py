@@ -28,6 +28,8 @@ def engine_names() -> tuple[str, ...]:
 def load_engine(name: str = "minilm", *, threads: int | None = None, weights: str | None = None) -> Engine:
     """An engine with its weights loaded.
 
+    ``name`` is one of ``engine_names()``, or the dotted name of a module of your own that has ``load`` and
+    ``load_token_counter``.
     ``threads`` is how many CPU threads it may use (default: all processors this process may run on).
     ``weights`` is a folder or a hub name instead of the installed package. Raises UnknownEngine, or
     ModelUnavailable with the command that installs what is missing.
@@ -42,6 +44,6 @@ def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> T
 
 
 def _module(name: str) -> _EngineModule:
-    if name not in _MODULES:
+    if name not in _MODULES and "." not in name:
         raise UnknownEngine(name, engine_names())
-    return cast(_EngineModule, importlib.import_module(_MODULES[name]))
+    return cast(_EngineModule, importlib.import_module(_MODULES.get(name, name)))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from models.protocol import OnBatch
 from models.task import ClassificationTask, Prediction, ScoredLabel
-from pipelines.ndjson import ItemError, parse_line, split_lines
 from pipelines import range_classifier
 from pipelines.attempts import Attempt, Span
+from pipelines.ndjson import ItemError, parse_line, split_lines
 from pipelines.range_classifier import OnProgress, RangeResult, answer_texts
 from pipelines.results import ResultRenderer
 from tests.unit.pipelines.strategies import input_bytes
