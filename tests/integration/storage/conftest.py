@@ -63,14 +63,20 @@ def connected(server: S3Server) -> ObjectStore:
     return store
 
 
-@pytest.fixture
-def store(server: S3Server) -> ObjectStore:
-    return connected(server)
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gateway_store(gateway_server: S3Server) -> ObjectStore:
     return connected(gateway_server)
+
+
+@pytest.fixture(scope="session")
+def moto_store(moto_server: S3Server) -> ObjectStore:
+    return connected(moto_server)
+
+
+@pytest.fixture
+def store(server: S3Server, request: pytest.FixtureRequest) -> ObjectStore:
+    found: ObjectStore = request.getfixturevalue(f"{server.name}_store")
+    return found
 
 
 @pytest.fixture
