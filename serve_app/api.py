@@ -117,7 +117,9 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         500: "An error of the service",
         503: "The service cannot take this call now; see Retry-After",
     }
-    return {status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 500, 503)}
+    return {
+        status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 422, 500, 503)
+    }
 
 
 batch = APIRouter(prefix="/v1", tags=["batch"])
@@ -129,7 +131,7 @@ async def health(request: Request) -> Health:
     return Health(version=request.app.version)
 
 
-@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(409, 422))
+@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(409))
 async def create_batch(
     body: CreateBatch, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
 ) -> BatchCreated:
@@ -148,7 +150,7 @@ async def create_batch(
     return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
 
 
-@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409, 422))
+@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409))
 async def start_batch(
     job_id: JobId, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
 ) -> BatchStarted:
@@ -186,7 +188,7 @@ async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> 
     return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
 
 
-@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409, 422))
+@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409))
 async def batch_results(
     job_id: JobId,
     account: Account,

@@ -43,7 +43,7 @@ class MemoryRegistry:
         self.jobs: dict[str, JobRecord] = {}
         self.down = False
 
-    async def create(self, account: str, job_id: str, config: JobConfig) -> JobRecord:
+    async def create(self, account: str, job_id: str, config: JobConfig, idempotency: object = None) -> JobRecord:
         if self.down:
             raise Unavailable("The job registry is restarting. Try again shortly.")
         self.jobs[job_id] = JobRecord(job_id=job_id, account=account, config=config, created_at=datetime.now(UTC))
@@ -59,7 +59,9 @@ class MemoryRegistry:
         mine = [job for job in self.jobs.values() if job.account == account]
         return sorted(mine, key=lambda job: job.created_at, reverse=True)[:limit]
 
-    async def start(self, account: str, job_id: str, version: InputVersion, estimated_tokens: int) -> JobRecord:
+    async def start(
+        self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
+    ) -> JobRecord:
         job = await self.get(account, job_id)
         if any(other.status == "processing" and other.account == account for other in self.jobs.values()):
             raise AccountBusy
@@ -113,7 +115,6 @@ def error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     body: dict[str, Any] = answer.json()
     assert list(body) == ["error", "code", "message", "details", "detail"]
     assert (body["code"], body["detail"]) == (code, body["message"])
-    assert answer.headers["x-request-id"]
     return body
 
 
@@ -278,7 +279,6 @@ def test_health_needs_no_key(client: TestClient) -> None:
     assert answer.status_code == 200
     assert answer.json()["status"] == "healthy"
     assert list(answer.json()) == ["status", "version"]
-    assert answer.headers["x-request-id"]
 
 
 def test_the_documentation_names_every_call_with_its_errors(client: TestClient) -> None:

@@ -184,7 +184,7 @@ def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
     repository.delete(job)
     assert list(store.list(paths.prefix)) == []
     assert not store.exists(paths.active_marker)
-    assert [key for key, _ in store.list(index_prefix(account)) if job.job_id in key] == []
+    assert [found for found in store.list(index_prefix(account)) if job.job_id in found.key] == []
     with pytest.raises(JobNotFound):
         repository.load(account, job.job_id)
     assert repository.newest(account, 20) == [other.job_id]

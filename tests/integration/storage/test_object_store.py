@@ -21,6 +21,10 @@ def upload(form: PresignedForm, body: bytes, **changed: str) -> httpx.Response:
     return httpx.post(form.url, data=form.fields | changed, files={"file": ("input.ndjson", body)})
 
 
+def listed(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
+    return [(found.key, found.size) for found in store.list(prefix)]
+
+
 @pytest.mark.parametrize("body", [b"", b"\x00", BYTES, b"x" * (2 * MIB)])
 def test_what_was_put_can_be_got(store: ObjectStore, prefix: str, body: bytes) -> None:
     store.put(prefix + "a", body)
@@ -55,8 +59,8 @@ def test_a_list_holds_every_key_of_the_prefix_once_in_lexical_order(store: Objec
     for key in keys:
         store.put(key, b"xy")
     store.put(prefix[:-1] + "-beside", b"x")
-    assert list(store.list(prefix)) == [(key, 2) for key in sorted(keys)]
-    assert list(store.list(prefix + "a/")) == [(prefix + "a/b/c", 2), (prefix + "a/z", 2)]
+    assert listed(store, prefix) == [(key, 2) for key in sorted(keys)]
+    assert listed(store, prefix + "a/") == [(prefix + "a/b/c", 2), (prefix + "a/z", 2)]
     assert list(store.list(prefix + "nothing")) == []
 
 
@@ -64,7 +68,7 @@ def test_a_list_holds_every_key_of_the_prefix_once_in_lexical_order(store: Objec
 def test_a_list_stops_at_its_limit(store: ObjectStore, prefix: str, limit: int) -> None:
     for number in range(9):
         store.put(f"{prefix}{number}", b"")
-    found = [key for key, _ in store.list(prefix, limit=limit)]
+    found = [found.key for found in store.list(prefix, limit=limit)]
     assert found == [f"{prefix}{number}" for number in range(min(9, limit))]
 
 
@@ -72,15 +76,15 @@ def test_a_list_goes_on_over_pages(gateway_store: ObjectStore, prefix: str) -> N
     keys = [f"{prefix}{number:05d}" for number in range(1_002)]
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda key: gateway_store.put(key, b""), keys))
-    assert [key for key, _ in gateway_store.list(prefix)] == keys
-    assert [key for key, _ in gateway_store.list(prefix, limit=1_001)] == keys[:1_001]
+    assert [found.key for found in gateway_store.list(prefix)] == keys
+    assert [found.key for found in gateway_store.list(prefix, limit=1_001)] == keys[:1_001]
 
 
 def test_deleting_removes_what_is_there_and_minds_nothing_else(store: ObjectStore, prefix: str) -> None:
     store.put(prefix + "a/b", b"1")
     store.put(prefix + "a/c", b"2")
     store.delete(prefix + "a/b", prefix + "none", prefix + "a/c/d")
-    assert [key for key, _ in store.list(prefix)] == [prefix + "a/c"]
+    assert [found.key for found in store.list(prefix)] == [prefix + "a/c"]
     store.delete(prefix + "a/c")
     store.delete()
     assert list(store.list(prefix)) == []
@@ -245,5 +249,5 @@ def test_shards_are_found_again_with_their_counters(store: ObjectStore) -> None:
         write_shard(store, paths, b"abcd", receipt, "etag-one")
     write_shard(store, paths, b"xy", ShardReceipt(3, 1, 0, 1, 2), "etag-of-another-input")
     assert finished_shards(store, paths, "etag-one") == receipts
-    store.delete(*(key for key, _ in store.list(paths.prefix)))
+    store.delete(*(found.key for found in store.list(paths.prefix)))
     assert finished_shards(store, paths, "etag-one") == {}

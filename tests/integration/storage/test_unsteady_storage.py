@@ -31,7 +31,7 @@ def test_each_call_is_tried_again_after_a_fault(
         (lambda: unsteady_store.head(key).size, 4),
         (lambda: unsteady_store.exists(prefix + "none"), False),
         (lambda: unsteady_store.read_range(key, 1, 3, etag=store.head(key).etag), b"od"),
-        (lambda: list(unsteady_store.list(prefix)), [(key, 4), (prefix + "b", 1)]),
+        (lambda: [found.key for found in unsteady_store.list(prefix)], [key, prefix + "b"]),
         (lambda: unsteady_store.delete(prefix + "b"), None),
         (lambda: unsteady_store.ensure_bucket(), None),
     ]
@@ -39,7 +39,7 @@ def test_each_call_is_tried_again_after_a_fault(
         proxy.fail_next(fault, fault)
         assert call() == answer
         assert proxy.unused_faults == 0
-    assert list(store.list(prefix)) == [(key, 4)]
+    assert [found.key for found in store.list(prefix)] == [key]
     assert dict(store.head(key).metadata) == {"a": "1"}
 
 
@@ -89,7 +89,7 @@ def _overwrite_after_first_read(store: ObjectStore, proxy: FaultyProxy, key: str
 def test_a_storage_that_stays_away_is_unavailable_within_the_retry_time(
     server: S3Server, proxy: FaultyProxy, fault: Fault
 ) -> None:
-    store = ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=1)
+    store = ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=4)
     proxy.fail_always(fault)
     with pytest.raises(StorageUnavailable, match="The object storage does not answer"):
         store.get("a")
@@ -116,7 +116,7 @@ def test_a_storage_that_is_down_is_unavailable(server: S3Server, proxy: FaultyPr
 
 
 def test_a_storage_that_hangs_is_unavailable(server: S3Server, proxy: FaultyProxy) -> None:
-    store = ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=1)
+    store = ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=4)
     proxy.fail_always(Delay(600))
     with pytest.raises(StorageUnavailable, match="Read timeout"):
         store.get("a")
