@@ -47,6 +47,7 @@ class Batches:
     delete = blocking(BatchOperations.delete)
     wait = blocking(BatchOperations.wait)
     results = blocking_stream(BatchOperations.results)
+    raw_results = blocking_stream(BatchOperations.raw_results)
     download = blocking(BatchOperations.download)
 
 
@@ -66,6 +67,7 @@ class AsyncBatches:
     delete = awaitable(BatchOperations.delete)
     wait = awaitable(BatchOperations.wait)
     results = async_stream(BatchOperations.results)
+    raw_results = async_stream(BatchOperations.raw_results)
     download = awaitable(BatchOperations.download)
 
 

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from labelworks.errors import (
     APIStatusError,
     BatchFailedError,
-    ConflictError,
     InputError,
     NotFoundError,
     UnsupportedError,
@@ -42,7 +41,7 @@ class BatchOperations:
 
     def create(self, **task: Unpack[Task]) -> Operation[CreatedBatch]:
         """Create a job. What the arguments mean: ``labelworks.types.Task``."""
-        answer = yield from self._service.call("POST", "/v1/batch", json=task)
+        answer = yield from self._service.call("POST", "/v1/batch", json=task, once=True)
         return CreatedBatch.from_json(answer.json())
 
     def upload(
@@ -73,14 +72,9 @@ class BatchOperations:
     def start(self, job_id: str) -> Operation[None]:
         """Start a job whose file is uploaded, or one that failed; that one goes on where it ended.
 
-        Raises ConflictError while another job of the account is processing.
+        Raises ConflictError where its state, or another job of the account, does not allow that now.
         """
-        try:
-            yield from self._service.call("POST", f"{_path(job_id)}/start")
-        except ConflictError as error:
-            # The answer to an earlier attempt was lost: then this conflict may be its success.
-            if not error.repeated or (yield from self.retrieve(job_id)).status not in ("processing", "completed"):
-                raise
+        yield from self._service.call("POST", f"{_path(job_id)}/start", once=True)
 
     def retrieve(self, job_id: str) -> Operation[Batch]:
         """The job's state."""
@@ -93,7 +87,10 @@ class BatchOperations:
         return [BatchSummary.from_json(entry) for entry in answer.json()]
 
     def cancel(self, job_id: str) -> Operation[Batch]:
-        """Stop a job that is processing. Raises UnsupportedError where the service cannot."""
+        """Stop a job that is processing; it ends as failed, and can be started again where it was.
+
+        Raises ConflictError for a job that is not processing, and UnsupportedError where the service cannot cancel.
+        """
         try:
             yield from self._service.call("POST", f"{_path(job_id)}/cancel")
         except NotFoundError:
@@ -148,7 +145,7 @@ class BatchOperations:
 
         A broken connection is taken up where it broke. Raises ConflictError unless the job is completed.
         """
-        download = Download(self._service, self._locator(job_id))
+        download = self._download(job_id)
         rest = b""
         while piece := (yield from download.read()):
             *lines, rest = (rest + piece).split(b"\n")
@@ -156,6 +153,12 @@ class BatchOperations:
                 yield Emit(Result.from_json(json.loads(line)))
         if rest:
             yield Emit(Result.from_json(json.loads(rest)))
+
+    def raw_results(self, job_id: str) -> Stream[bytes]:
+        """The bytes of a completed job's result file in pieces of any size, otherwise as ``results``."""
+        download = self._download(job_id)
+        while piece := (yield from download.read()):
+            yield Emit(piece)
 
     def download(
         self,
@@ -171,6 +174,9 @@ class BatchOperations:
         target = Path(path)
         yield from download_file(self._service, self._locator(job_id), target, on_progress)
         return target
+
+    def _download(self, job_id: str) -> Download:
+        return Download(self._service, self._locator(job_id))
 
     def _locator(self, job_id: str) -> Callable[[], Operation[str]]:
         def locate() -> Operation[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,13 @@ class Service:
     def __repr__(self) -> str:
         return f"Service({self.base_url!r})"
 
-    def call(self, method: str, path: str, *, json: Any = None) -> Operation[Answer]:
-        """The answer to an authenticated call, after retries. Raises APIStatusError or APIConnectionError."""
+    def call(self, method: str, path: str, *, json: Any = None, once: bool = False) -> Operation[Answer]:
+        """The answer to an authenticated call, after retries. Raises APIStatusError or APIConnectionError.
+
+        ``once``: the service is to carry it out once, however often it is repeated.
+        """
         headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
+        if once:
+            headers["Idempotency-Key"] = secrets.token_hex(16)
         request = Request(method, f"{self.base_url}{path}", headers, json=json, timeout=self.timeout)
         return (yield from answered(request, self.retries))
