@@ -92,7 +92,7 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
         )
     raise EngineSelfCheckFailed(
         f"all-MiniLM-L6-v2 computes wrong vectors on this machine (mean cosine {closeness:.4f} to the stored "
-        f"ones, in 32-bit arithmetic). Try another version of openvino: 'pip install --force-reinstall openvino'."
+        f"ones, in 32-bit arithmetic). Install another openvino: 'pip install --force-reinstall openvino'."
     )
 
 
