@@ -85,9 +85,7 @@ def main() -> None:
     """Writes the file and prints where."""
     files = locate(WEIGHTS, None)
     weights = read_weights(files["model.safetensors"])
-    compiled = ov.Core().compile_model(
-        build_observed_graph(weights, SHAPE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    compiled = ov.Core().compile_model(build_observed_graph(weights, SHAPE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     tokenizer = TextTokenizer(files["tokenizer.json"])
     names = linear_names(SHAPE)
     largest: dict[str, Array] = {}

@@ -89,9 +89,7 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
         closeness = mean_cosine(encoder, reference)
         if closeness >= LEAST_COSINE[precision]:
             return MiniLm(encoder, precision)
-        logger.warning(
-            "minilm in %s is off (mean cosine %.4f); trying the next precision", precision, closeness
-        )
+        logger.warning("minilm in %s is off (mean cosine %.4f); trying the next precision", precision, closeness)
     raise EngineSelfCheckFailed(
         f"all-MiniLM-L6-v2 computes wrong vectors on this machine (mean cosine {closeness:.4f} to the stored "
         f"ones, in 32-bit arithmetic). Install another openvino: 'pip install --force-reinstall openvino'."

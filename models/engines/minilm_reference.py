@@ -40,8 +40,7 @@ class MiniLmReference:
     def to_json(self) -> str:
         """Smoothing and vectors to 4 decimals, one line an input or vector, so that the file can be read."""
         inputs = ",\n".join(
-            f"  {json.dumps(name)}: "
-            f"{json.dumps({'limit': round(how.limit, 4), 'smoothing': _rounded(how.smoothing)})}"
+            f"  {json.dumps(name)}: {json.dumps({'limit': round(how.limit, 4), 'smoothing': _rounded(how.smoothing)})}"
             for name, how in self.inputs.items()
         )
         vectors = ",\n".join(f"  {json.dumps(_rounded(vector))}" for vector in self.vectors)

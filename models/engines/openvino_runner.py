@@ -21,9 +21,7 @@ class OpenVinoRunner:
     ``threads`` are shared evenly by ``streams``, each of which works on a batch of its own.
     """
 
-    def __init__(
-        self, model: ov.Model, dimension: int, arithmetic: Arithmetic, threads: int, streams: int
-    ) -> None:
+    def __init__(self, model: ov.Model, dimension: int, arithmetic: Arithmetic, threads: int, streams: int) -> None:
         self._dimension = dimension
         properties = {
             "INFERENCE_PRECISION_HINT": arithmetic,
