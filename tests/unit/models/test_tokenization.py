@@ -20,9 +20,7 @@ def test_windows_hold_every_token_once_and_in_order(counts: list[int], capacity:
     tokens = np.array(counts, np.int64)
     ids = np.arange(tokens.sum(), dtype=np.int32)
     windows = cut_windows(ids, tokens, capacity)
-    joined = [
-        windows.ids[s : s + n].tolist() for s, n in zip(windows.starts, windows.lengths, strict=True)
-    ]
+    joined = [windows.ids[s : s + n].tolist() for s, n in zip(windows.starts, windows.lengths, strict=True)]
     assert [i for part in joined for i in part] == ids.tolist()
     assert np.bincount(windows.owners, weights=windows.lengths, minlength=len(counts)).tolist() == counts
 
