@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -13,7 +14,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Batch text classification on your own machines.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Batch text classification on your own machines.",
+)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 app.add_typer(keys_app, name="keys")
 
@@ -42,11 +48,14 @@ def dev(
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
+    # Ray prints to standard output, which is kept for the one line that scripts read.
+    announcements = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     try:
         with embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
             signal.signal(signal.SIGINT, on_signal)
             signal.signal(signal.SIGTERM, on_signal)
-            print(f"READY {json.dumps(asdict(ready))}", flush=True)
+            print(f"READY {json.dumps(asdict(ready))}", file=announcements, flush=True)
             while not stop.wait(0.5):
                 pass
     except EmbeddedStackError as error:

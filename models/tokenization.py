@@ -67,9 +67,7 @@ class TextTokenizer:
         """How many tokens each text has."""
         counts: list[int] = []
         for portion in portions(texts, CHARACTERS_AT_ONCE):
-            counts.extend(
-                len(e) for e in self._tokenizer.encode_batch_fast(portion, add_special_tokens=False)
-            )
+            counts.extend(len(e) for e in self._tokenizer.encode_batch_fast(portion, add_special_tokens=False))
         return counts
 
 

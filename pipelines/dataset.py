@@ -15,11 +15,12 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from models.registry import load_engine
+from pipelines.attempts import Attempt
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
-from pipelines.range_classifier import RangeResult, classify_range, give_up_range
+from pipelines.range_classifier import RangeResult, classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardReceipt, write_shard
@@ -51,7 +52,7 @@ class RangeSource(Datasource):
         ranges: Sequence[PlannedRange],
         prefetched: bytes | None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._store = store
         self._job = job
         self._ranges = ranges
@@ -81,8 +82,9 @@ class RangeSource(Datasource):
 class ClassifierActor:
     """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
 
-    ``watcher`` is an actor with ``begin_range(index) -> attempt`` and ``range_progress(index, attempt, completed,
-    failed)``: it counts the attempts, since a range that kills this process comes back to the next one.
+    ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)`` and
+    ``range_progress(index, attempt, completed, failed)``: it keeps the attempts, since a range that kills this process
+    comes back to the next one.
     """
 
     def __init__(self, settings: Settings, config: JobConfig, watcher: Any) -> None:
@@ -90,33 +92,28 @@ class ClassifierActor:
         engine = load_engine(settings.model, threads=settings.classifier_threads, weights=settings.model_weights)
         self._classifier = engine.bind(self._task)
         self._watcher = watcher
-        self._max_attempts = settings.range_attempts
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         index = batch["index"][0].as_py()
-        data = batch["data"][0].as_py()
-        attempt: int = ray.get(self._watcher.begin_range.remote(index))
-        if attempt > self._max_attempts:
-            result = give_up_range(
-                data,
-                first=index == 0,
-                task=self._task,
-                reason=f"The classifier's process died {attempt - 1} times over this part of the file",
-            )
-        else:
-            result = self._classify(index, attempt, data)
-        return _row(index, result)
-
-    def _classify(self, index: int, attempt: int, data: bytes) -> RangeResult:
+        attempt: Attempt = ray.get(self._watcher.begin_range.remote(index))
         reported_at = 0.0
 
         def report(completed: int, failed: int) -> None:
             nonlocal reported_at
             if time.monotonic() - reported_at >= _REPORT_SECONDS:
                 reported_at = time.monotonic()
-                self._watcher.range_progress.remote(index, attempt, completed, failed)
+                self._watcher.range_progress.remote(index, attempt.number, completed, failed)
 
-        return classify_range(data, first=index == 0, task=self._task, classifier=self._classifier, on_progress=report)
+        result = classify_range(
+            batch["data"][0].as_py(),
+            first=index == 0,
+            task=self._task,
+            classifier=self._classifier,
+            attempt=attempt,
+            on_progress=report,
+            on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
+        )
+        return _row(index, result)
 
 
 def classify_ranges(
@@ -126,17 +123,19 @@ def classify_ranges(
     config: JobConfig,
     ranges: Sequence[PlannedRange],
     *,
+    classifiers: int,
     watcher: Any,
     prefetched: bytes | None = None,
 ) -> Iterator[ShardReceipt]:
-    """Read, classify and write ``ranges``; yields a receipt for each shard once it is in S3, in any order.
+    """Read, classify (in ``classifiers`` actors) and write ``ranges``.
+
+    Yields a receipt for each shard once it is in S3, in any order.
 
     Stop iterating to cancel. ``prefetched`` is the whole input where it is small enough to have been read already.
     """
     if not ranges:
         return
     configure_ray_data()
-    classifiers = min(settings.classifiers_per_job, len(ranges))
     resources: dict[str, Any] = (
         {"num_gpus": settings.classifier_gpus} if settings.classifier_gpus else {"num_cpus": settings.classifier_cpus}
     )
@@ -149,7 +148,7 @@ def classify_ranges(
             batch_size=1,
             batch_format="pyarrow",
             fn_constructor_args=(settings, config, watcher),
-            compute=ActorPoolStrategy(size=classifiers, max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
             **resources,
         )
         .map_batches(partial(_write_row, store, job), batch_size=1, batch_format="pyarrow", num_cpus=_IO_CPUS)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from pipelines.attempts import Attempt, RangeAttempts, Span
 from pipelines.exceptions import DriverSuperseded, LabelworksError
 from pipelines.job import Advanced, JobConfig, Phase
 from pipelines.job_input import JobInput
@@ -33,6 +35,7 @@ class Assignment:
     job: JobInput
     config: JobConfig
     run: int
+    classifiers: int
 
 
 class JobDriver(JobObserver):
@@ -45,15 +48,16 @@ class JobDriver(JobObserver):
     def __init__(self, settings: Settings, registry: Any) -> None:
         self._settings = settings
         self._registry = registry
-        self._attempts: Counter[int] = Counter()
+        self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
         self._ended = threading.Event()
-        self._superseded = False
+        self._assignment: Assignment | None = None
 
     def run(self, assignment: Assignment) -> None:
         """Carry the job out and report its end; returns when the registry has taken the report."""
+        self._assignment = assignment
         heartbeat = threading.Thread(target=self._beat, args=(assignment,), daemon=True)
         heartbeat.start()
         totals: Totals | None = None
@@ -64,6 +68,7 @@ class JobDriver(JobObserver):
                 self._settings,
                 assignment.job,
                 assignment.config,
+                classifiers=assignment.classifiers,
                 watcher=ray.get_runtime_context().current_actor,
                 observer=self,
             )
@@ -77,10 +82,13 @@ class JobDriver(JobObserver):
             self._ended.set()
         self._finish(assignment, totals, error)
 
-    def begin_range(self, index: int) -> int:
-        """Which try at this range begins now, from 1."""
-        self._attempts[index] += 1
-        return self._attempts[index]
+    def begin_range(self, index: int) -> Attempt:
+        """A classifier takes the range on; if another did before, it died over it."""
+        return self._attempts[index].begin()
+
+    def range_group(self, index: int, span: Span) -> None:
+        """The classifier that has the range is about to classify these texts of it."""
+        self._attempts[index].working_on(span)
 
     def range_progress(self, index: int, attempt: int, completed: int, failed: int) -> None:
         """So many items of the range are answered in this attempt."""
@@ -89,24 +97,37 @@ class JobDriver(JobObserver):
 
     def entered(self, phase: Phase) -> None:
         self._phase = phase
-        if self._superseded:
-            raise DriverSuperseded
+        if phase == "writing":
+            self._require_assignment()
 
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         self._plan, self._tracker = plan, tracker
 
     def _beat(self, assignment: Assignment) -> None:
         while not self._ended.wait(self._settings.heartbeat_seconds):
-            report = self._registry.driver_report.remote(assignment.job.paths.job_id, self._report(assignment.run))
-            try:
-                goes_on = ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS)
-            except (RayActorError, TimeoutError) as failure:
-                # The work goes on without the registry: its successor adopts this driver.
-                logger.warning("the registry does not answer: %s", failure)
-                continue
-            if not goes_on:
-                self._superseded = True
-                return
+            if self._goes_on(assignment) is False:
+                logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+                # Its Dataset blocks the thread that runs the job, and all it owns ends with the process.
+                os._exit(0)
+
+    def _require_assignment(self) -> None:
+        """Ask the registry, however long it takes, whether this driver may still write the results."""
+        if self._assignment is None:
+            raise LabelworksError("The driver was not given a job.")
+        while (goes_on := self._goes_on(self._assignment)) is None:
+            time.sleep(self._settings.heartbeat_seconds)
+        if not goes_on:
+            raise DriverSuperseded
+
+    def _goes_on(self, assignment: Assignment) -> bool | None:
+        """Report to the registry; whether to go on, or None where it does not answer."""
+        report = self._registry.driver_report.remote(assignment.job.paths.job_id, self._report(assignment.run))
+        try:
+            return bool(ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS))
+        except (RayError, TimeoutError) as failure:
+            # The work goes on without the registry: its successor adopts this driver.
+            logger.warning("the registry does not answer: %s", failure)
+            return None
 
     def _report(self, run: int) -> Advanced:
         if not self._plan or not self._tracker:

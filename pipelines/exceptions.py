@@ -67,6 +67,12 @@ class AccountBusy(Conflict):
     """Another job of this account is processing. Wait until it has ended, then start this one."""
 
 
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key was used before with another request body. Use a new key for a new job."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
 class RequestInvalid(LabelworksError):
     """A field of the request is not valid."""
 

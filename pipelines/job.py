@@ -53,7 +53,8 @@ class JobRecord(BaseModel):
     """Everything that is known of a job; stored as ``job.json``.
 
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
-    the record's has been superseded. ``epoch`` is the registry that wrote the record.
+    the record's has been superseded. A driver holds ``slots`` classifiers. ``start_key`` is the idempotency key that
+    the attempt was started with. ``epoch`` is the registry that wrote the record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +81,9 @@ class JobRecord(BaseModel):
     attempt: int = 0
     run: int = 0
     driver_deaths: int = 0
+    slots: int = 0
+    in_kept_slots: bool = False
+    start_key: str | None = None
     epoch: int = 0
 
 
@@ -90,13 +94,16 @@ class Started:
     at: datetime
     input: InputVersion
     estimated_tokens: int
+    start_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DriverAssigned:
-    """A driver takes the job on. ``replaces_dead`` when an earlier one died over it."""
+    """A driver takes the job on, with a pool of ``slots`` classifiers. ``replaces_dead``: an earlier one died."""
 
     replaces_dead: bool = False
+    slots: int = 1
+    in_kept_slots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,15 @@ def transition(job: JobRecord, event: Event) -> JobRecord:
         case DriverAssigned():
             _require_processing(job, "be assigned a driver")
             deaths = job.driver_deaths + event.replaces_dead
-            return job.model_copy(update={"run": job.run + 1, "driver_deaths": deaths, "phase": "scanning"})
+            return job.model_copy(
+                update={
+                    "run": job.run + 1,
+                    "driver_deaths": deaths,
+                    "phase": "scanning",
+                    "slots": event.slots,
+                    "in_kept_slots": event.in_kept_slots,
+                }
+            )
         case Advanced():
             _require_run(job, event.run)
             return _advanced(job, event)
@@ -195,6 +210,11 @@ def require_deletable(job: JobRecord) -> None:
         )
 
 
+def is_same_start(job: JobRecord, start_key: str | None) -> bool:
+    """Whether the job is processing because of the very start call that is repeated now."""
+    return job.status == "processing" and start_key is not None and job.start_key == start_key
+
+
 def require_startable(job: JobRecord) -> None:
     """Raises IllegalTransition unless the job is pending or failed."""
     if job.status not in ("pending", "failed"):
@@ -224,6 +244,8 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             "estimated_tokens": job.estimated_tokens if resumes and job.estimated_tokens else event.estimated_tokens,
             "attempt": job.attempt + 1,
             "driver_deaths": 0,
+            "slots": 0,
+            "start_key": event.start_key,
         }
     )
 

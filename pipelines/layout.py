@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
@@ -12,6 +12,10 @@ JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
 REGISTRY_EPOCH_KEY = "registry/epoch.json"
 ACTIVE_PREFIX = "registry/active/"
 KEYS_PREFIX = "accounts/keys/"
+IDEMPOTENCY_PREFIX = "accounts/idempotency/"
+JOBS_PREFIX = "batch/"
+INDEX_PREFIX = "accounts/jobs/"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MICROSECOND = 10**17
 
 
@@ -30,7 +34,7 @@ class JobPaths:
 
     @property
     def prefix(self) -> str:
-        return f"batch/{self.account}/{self.job_id}/"
+        return f"{JOBS_PREFIX}{self.account}/{self.job_id}/"
 
     @property
     def input(self) -> str:
@@ -66,13 +70,34 @@ class JobPaths:
 
 
 def index_prefix(account: str) -> str:
-    return f"accounts/jobs/{account}/"
+    return f"{INDEX_PREFIX}{account}/"
 
 
 def index_key(account: str, job_id: str, created_at: datetime) -> str:
     """A marker that sorts newest first, so that one listing gives an account's latest jobs."""
-    microseconds = int(created_at.timestamp() * 1_000_000)
+    microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
     return f"{index_prefix(account)}{_LATEST_MICROSECOND - microseconds:017d}-{job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A job as its marker in the account's list tells of it."""
+
+    account: str
+    job_id: str
+    created_at: datetime
+
+
+def read_index_key(key: str) -> IndexEntry:
+    """What ``index_key`` put into a key."""
+    account, _, name = key.removeprefix(INDEX_PREFIX).partition("/")
+    inverted, _, job_id = name.partition("-")
+    created_at = _EPOCH + timedelta(microseconds=_LATEST_MICROSECOND - int(inverted))
+    return IndexEntry(account, job_id, created_at)
+
+
+def idempotency_object(account: str, key_hash: str) -> str:
+    return f"{IDEMPOTENCY_PREFIX}{account}/{key_hash}.json"
 
 
 def api_key_object(key_hash: str) -> str:

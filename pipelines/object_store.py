@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,6 +69,15 @@ class ObjectInfo:
     size: int
     etag: str
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as a listing shows it; ``size`` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +208,8 @@ class ObjectStore:
             return False
         return True
 
-    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, int]]:
-        """Keys and sizes under ``prefix`` in lexical order."""
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ListedObject]:
+        """The objects under ``prefix`` in lexical order."""
         token: str | None = None
         given = 0
         while limit is None or given < limit:
@@ -211,7 +221,7 @@ class ObjectStore:
                 )
             )
             for entry in page.get("Contents", []):
-                yield entry["Key"], entry["Size"]
+                yield ListedObject(entry["Key"], entry["Size"], entry["LastModified"])
                 given += 1
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token:
@@ -245,6 +255,14 @@ class ObjectStore:
             },
             ExpiresIn=seconds,
         )
+
+    def abort_multiparts(self, prefix: str, *, before: datetime) -> int:
+        """Drop uploads under ``prefix`` that were begun before then and never completed; returns how many."""
+        found = self._retried(lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix))
+        stray = [upload for upload in found.get("Uploads", []) if upload["Initiated"] < before]
+        for upload in stray:
+            MultipartUpload(self, upload["Key"], upload["UploadId"]).abort()
+        return len(stray)
 
     def begin_multipart(self, key: str) -> MultipartUpload:
         """Begin an object that is put together from parts and appears when they are completed."""

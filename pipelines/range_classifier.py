@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.protocol import Classifier, OnBatch
 from models.task import ClassificationTask, Prediction
+from pipelines.attempts import Attempt, Span
 from pipelines.ndjson import Item, ItemError, parse_line, split_lines
 from pipelines.results import ResultRenderer, render_error
 
@@ -15,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
 """Called with the items answered and the items answered with an error so far."""
+OnGroup = Callable[[Span], None]
+"""Called with the texts that are classified next."""
+
+# So many texts do not all happen to be what makes the classifier raise.
+_MANY = 20
+_CONDEMNED = ItemError("classifier_error", "The classifier's process died whenever it came to this text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +35,36 @@ class RangeResult:
 
 
 def classify_range(
-    data: bytes, *, first: bool, task: ClassificationTask, classifier: Classifier, on_progress: OnProgress
+    data: bytes,
+    *,
+    first: bool,
+    task: ClassificationTask,
+    classifier: Classifier,
+    attempt: Attempt,
+    on_progress: OnProgress,
+    on_group: OnGroup,
 ) -> RangeResult:
-    """Answer every item of a range; an item that cannot be classified is answered with an error."""
+    """Answer every item of a range; an item that cannot be classified is answered with an error.
+
+    In a careful attempt ``on_group`` is called, and has to have returned, before each group is classified.
+    """
     items = [parse_line(line) for line in split_lines(data, first=first)]
-    usable = [item for item in items if item.text is not None]
-    unusable = len(items) - len(usable)
+    texts = [item.text for item in items if item.text is not None]
+    unusable = len(items) - len(texts)
     done = 0
 
-    def count_batch(texts: int, tokens: int) -> None:
+    def count_batch(batch: int, _tokens: int) -> None:
         nonlocal done
-        done += texts
+        done += batch
         on_progress(done, unusable)
 
     on_progress(0, unusable)
-    answers = answer_texts(classifier, [item.text or "" for item in usable], count_batch)
+    answers: list[Prediction | ItemError] = [_CONDEMNED] * len(texts)
+    for span in [] if attempt.hopeless else attempt.groups(len(texts)):
+        if attempt.careful:
+            on_group(span)
+        answers[slice(*span)] = answer_texts(classifier, texts[slice(*span)], count_batch)
     return _render(items, answers, task)
-
-
-def give_up_range(data: bytes, *, first: bool, task: ClassificationTask, reason: str) -> RangeResult:
-    """Answer a range that cannot be classified: every usable item with ``classifier_error``."""
-    items = [parse_line(line) for line in split_lines(data, first=first)]
-    error = ItemError("classifier_error", reason)
-    return _render(items, [error for item in items if item.text is not None], task)
 
 
 def answer_texts(
@@ -58,18 +72,16 @@ def answer_texts(
 ) -> list[Prediction | ItemError]:
     """Classify; texts that make the classifier raise are found by halving and answered with an error.
 
-    Raises what the classifier raises when none of several texts can be classified: then it is not the texts' fault.
+    Raises RuntimeError when each of many texts fails: then the classifier is at fault, not its texts.
     """
     if not texts:
         return []
     try:
         return list(classifier.classify(texts, on_batch))
     except Exception:
-        if len(texts) < 2:
-            raise
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
-    if all(isinstance(answer, ItemError) for answer in answers):
+    if len(texts) >= _MANY and all(isinstance(answer, ItemError) for answer in answers):
         raise RuntimeError(f"the classifier failed on each of {len(texts)} texts")
     return answers
 

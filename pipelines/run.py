@@ -11,7 +11,6 @@ import ray
 
 from models.registry import load_token_counter
 from pipelines.dataset import classify_ranges
-from pipelines.exceptions import ObjectMissing
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
@@ -22,6 +21,7 @@ from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
 from pipelines.settings import MIB, Settings
 from pipelines.shards import finished_shards
+from pipelines.stored_plan import load_plan, save_plan
 
 logger = logging.getLogger(__name__)
 
@@ -59,21 +59,22 @@ def run_job(
     job: JobInput,
     config: JobConfig,
     *,
+    classifiers: int,
     watcher: Any,
     observer: JobObserver,
 ) -> Totals:
-    """Plan, scan, classify and join one job, going on where finished shards of the same input end.
+    """Plan, scan, classify (in ``classifiers`` actors) and join one job, going on where finished shards end.
 
     ``watcher`` is the actor that classifier actors report to (see ClassifierActor). Raises InputRejected for a file
     that is not NDJSON, InputChanged when the input is overwritten meanwhile, StorageUnavailable.
     """
     observer.entered("scanning")
     prefetched = job.read_all(store) if job.version.size <= _PREFETCH_BYTES else None
-    plan = _load_plan(store, job)
+    plan = load_plan(store, job)
     if plan is None:
         _remove_outputs(store, job)
         plan = _scan(store, settings, job, prefetched)
-        store.put(job.paths.plan, plan.model_dump_json().encode())
+        save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
     finished = finished_shards(store, job.paths, job.version.etag)
     for receipt in finished.values():
@@ -82,7 +83,9 @@ def run_job(
 
     observer.entered("classifying")
     remaining = [planned for planned in plan.ranges if planned.index not in finished]
-    for receipt in classify_ranges(store, settings, job, config, remaining, watcher=watcher, prefetched=prefetched):
+    for receipt in classify_ranges(
+        store, settings, job, config, remaining, classifiers=classifiers, watcher=watcher, prefetched=prefetched
+    ):
         tracker.finished(receipt)
         finished[receipt.index] = receipt
 
@@ -92,40 +95,40 @@ def run_job(
     return Totals(*tracker.totals())
 
 
-def _load_plan(store: ObjectStore, job: JobInput) -> Plan | None:
-    """The plan of an earlier run, if it was made for this version of the input."""
-    try:
-        plan = Plan.model_validate_json(store.get(job.paths.plan))
-    except ObjectMissing:
-        return None
-    return plan if plan.input == job.version else None
+def number_of_ranges(size: int, settings: Settings) -> int:
+    """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
+    return len(_cut(size, settings))
 
 
-def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
-    stale = [key for key, _ in store.list(job.paths.shards_prefix)]
-    store.delete(*stale, job.paths.results)
-
-
-def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
-    ranges = cut_ranges(
-        job.version.size,
+def _cut(size: int, settings: Settings) -> list[ByteRange]:
+    return cut_ranges(
+        size,
         min_bytes=settings.range_min_bytes,
         max_bytes=settings.range_max_bytes,
         wanted=settings.ranges_per_job,
     )
+
+
+def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
+    stale = [listed.key for listed in store.list(job.paths.shards_prefix)]
+    store.delete(*stale, job.paths.results)
+
+
+def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
+    ranges = _cut(job.version.size, settings)
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
-        scans = [_scan_range(store, settings.model, job, cut, samples, prefetched) for cut in ranges]
+        scans = [_scan_range(store, settings, job, cut, samples, prefetched) for cut in ranges]
         head = prefetched[:_HEAD_BYTES]
     else:
-        scans = _scan_in_parallel(store, settings.model, job, ranges, samples)
+        scans = _scan_in_parallel(store, settings, job, ranges, samples)
         head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
     require_ndjson(scans, head)
     return make_plan(job.version, ranges, scans)
 
 
 def _scan_in_parallel(
-    store: ObjectStore, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
+    store: ObjectStore, settings: Settings, job: JobInput, ranges: Sequence[ByteRange], samples: int
 ) -> list[RangeScan]:
     scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
     results: dict[Any, int] = {}
@@ -134,7 +137,7 @@ def _scan_in_parallel(
     while waiting or results:
         while waiting and len(results) < _SCANS_IN_FLIGHT:
             cut = waiting.pop()
-            results[scan.remote(store, model, job, cut, samples, None)] = cut.index
+            results[scan.remote(store, settings, job, cut, samples, None)] = cut.index
         ready, _ = ray.wait(list(results), num_returns=1)
         for reference in ready:
             scans[results.pop(reference)] = ray.get(reference)
@@ -142,8 +145,8 @@ def _scan_in_parallel(
 
 
 def _scan_range(
-    store: ObjectStore, model: str, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
+    store: ObjectStore, settings: Settings, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
 ) -> RangeScan:
     data = read_lines_of(cut, job.version.size, job.reader(store, prefetched))
-    counter = load_token_counter(model)
+    counter = load_token_counter(settings.model, weights=settings.model_weights)
     return scan_lines(data, first=cut.index == 0, samples=samples, count_tokens=counter.count)

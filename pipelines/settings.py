@@ -41,21 +41,28 @@ class Settings(BaseSettings):
     )
     classifier_gpus: int = Field(0, ge=0, description="Whole GPUs that one classifier actor asks for.")
     classifier_threads: int | None = Field(None, ge=1, description="None: shared out among a node's actors.")
-    classifiers_per_job: int = Field(1, ge=1)
-    running_jobs: int = Field(2, ge=1, description="Jobs classified at the same time; the others queue.")
+    classifier_slots: int | None = Field(
+        None, ge=1, description="Classifiers that may run at once; none: what the cluster's CPUs or GPUs hold now."
+    )
+    kept_slots_share: float = Field(0.25, ge=0, lt=1, description="Share of the slots kept for small jobs.")
+    small_job_bytes: int = Field(16 * MIB, ge=0, description="Input size up to which a job counts as small.")
+    classifiers_per_job: int | None = Field(None, ge=1, description="None: as many as are free.")
 
     # Pipeline
     range_min_bytes: int = Field(128 * KIB, ge=1)
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
-    range_attempts: int = Field(3, ge=1, description="Deaths of its process after which a range is given up.")
+    range_attempts: int = Field(
+        12, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
+    )
 
     # Jobs
     heartbeat_seconds: float = Field(1.0, gt=0)
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)
     driver_restarts: int = Field(5, ge=0, description="Driver deaths in one attempt before the job fails.")
     job_retention_days: float = Field(30.0, gt=0)
-    pending_retention_hours: float = Field(24.0, gt=0)
+    pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")
+    sweep_seconds: float = Field(3600.0, gt=0, description="How often what has expired is removed.")
     price_per_million_tokens_usd: float = Field(0.08, ge=0)
 
     # API

@@ -40,7 +40,7 @@ def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: Shar
 
 def finished_shards(store: ObjectStore, paths: JobPaths, input_etag: str) -> dict[int, ShardReceipt]:
     """The shards that exist for this version of the input, by range index."""
-    keys = [key for key, _ in store.list(paths.shards_prefix)]
+    keys = [listed.key for listed in store.list(paths.shards_prefix)]
     with ThreadPoolExecutor(_HEAD_THREADS) as threads:
         found = threads.map(store.head, keys)
         return dict(_receipts(found, input_etag))

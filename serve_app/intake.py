@@ -9,7 +9,7 @@ from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.scan import estimate_tokens, require_ndjson, require_text, scan_lines
-from pipelines.settings import GIB, KIB
+from pipelines.settings import GIB, KIB, Settings
 
 # S3's own ceiling for one upload.
 MAX_INPUT_BYTES = 5 * GIB
@@ -17,7 +17,7 @@ _HEAD_BYTES = 256 * KIB
 _SAMPLES = 256
 
 
-def inspect_upload(store: ObjectStore, paths: JobPaths, model: str) -> tuple[InputVersion, int]:
+def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings) -> tuple[InputVersion, int]:
     """The upload's version and a first estimate of its tokens, from its head.
 
     Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON. A file whose
@@ -43,7 +43,8 @@ def inspect_upload(store: ObjectStore, paths: JobPaths, model: str) -> tuple[Inp
     require_text(head)
     whole = len(head) == info.size
     lines = head if whole else head[: head.rfind(b"\n") + 1]
-    scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=load_token_counter(model).count)
+    counter = load_token_counter(settings.model, weights=settings.model_weights)
+    scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
     if whole:
         require_ndjson([scan], head)
     share = info.size / len(lines) if lines else 1.0

@@ -6,13 +6,31 @@ import json
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 
-from pipelines.exceptions import JobNotFound, ObjectMissing, RegistrySuperseded
+from pipelines.exceptions import IdempotencyConflict, JobNotFound, ObjectMissing, RegistrySuperseded
 from pipelines.job import JobRecord
-from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_key, index_prefix
+from pipelines.layout import (
+    ACTIVE_PREFIX,
+    REGISTRY_EPOCH_KEY,
+    JobPaths,
+    idempotency_object,
+    index_key,
+    index_prefix,
+    read_index_key,
+)
 from pipelines.object_store import ObjectStore
 
 _LOAD_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's Idempotency-Key and the body that came with it, as hashes."""
+
+    key_hash: str
+    body_hash: str
 
 
 class JobRepository:
@@ -35,6 +53,22 @@ class JobRepository:
         self.epoch = claimed + 1
         claim = json.dumps({"epoch": self.epoch, "holder": self._holder})
         self._store.put(REGISTRY_EPOCH_KEY, claim.encode())
+
+    def claim_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
+        """The id of the job that belongs to this key: ``job_id`` if the key is new, else the earlier one.
+
+        Raises IdempotencyConflict when the key came with another body.
+        """
+        name = idempotency_object(account, key.key_hash)
+        try:
+            known = json.loads(self._store.get(name))
+        except ObjectMissing:
+            entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
+            self._store.put(name, json.dumps(entry).encode())
+            return job_id
+        if known["body"] != key.body_hash:
+            raise IdempotencyConflict
+        return str(known["job_id"])
 
     def create(self, job: JobRecord) -> JobRecord:
         """Store a new job and its place in the account's list."""
@@ -68,24 +102,25 @@ class JobRepository:
 
     def newest(self, account: str, limit: int) -> list[str]:
         """Ids of the account's latest jobs, newest first."""
-        keys = [key for key, _ in self._store.list(index_prefix(account), limit=limit)]
-        return [key.rsplit("-", 1)[1] for key in keys]
+        return [read_index_key(listed.key).job_id for listed in self._store.list(index_prefix(account), limit=limit)]
 
     def active(self) -> list[JobRecord]:
         """Every job that was processing when its record was last written."""
-        names = [key.removeprefix(ACTIVE_PREFIX).split("/") for key, _ in self._store.list(ACTIVE_PREFIX)]
-        return [job for job in self._load_all(names) if job.status == "processing"]
+        names = [listed.key.removeprefix(ACTIVE_PREFIX).split("/") for listed in self._store.list(ACTIVE_PREFIX)]
+        return [job for job in self.load_all((name[0], name[1]) for name in names) if job.status == "processing"]
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
         self._require_claim()
         paths = JobPaths(job.account, job.job_id)
-        self._store.delete(*(key for key, _ in self._store.list(paths.prefix) if key != paths.record))
+        self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
         self._store.delete(paths.record, paths.active_marker)
         self._store.delete(index_key(job.account, job.job_id, job.created_at))
 
-    def _load_all(self, names: Iterable[list[str]]) -> list[JobRecord]:
-        def load(name: list[str]) -> JobRecord | None:
+    def load_all(self, names: Iterable[tuple[str, str]]) -> list[JobRecord]:
+        """The records of these (account, job id) pairs, without those that are not there."""
+
+        def load(name: tuple[str, str]) -> JobRecord | None:
             try:
                 return self.load(*name)
             except JobNotFound:

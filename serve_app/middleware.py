@@ -1,57 +1,14 @@
-"""What happens to every request: a request id, an answer whatever goes wrong, and a limit on the body's size."""
+"""What happens to every request before it is read. (Its X-Request-ID comes from Serve's proxy.)"""
 
 from __future__ import annotations
 
-import logging
-import re
-import secrets
-
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import BodyTooLarge
 from serve_app.errors import error_response
 
-logger = logging.getLogger(__name__)
-
 MAX_BODY_BYTES = 1024 * 1024
-REQUEST_ID_HEADER = "X-Request-ID"
-_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-
-
-class RequestIdMiddleware:
-    """Every answer carries the client's request id where it sent a fit one, else a new one.
-
-    An exception that no handler took is logged with that id and answered here: outside of this, the answer would lack
-    the id by which it can be found in the log.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = sent if _ACCEPTED_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
-
-        answered = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception as error:
-            if answered:
-                raise
-            logger.exception("request %s failed", request_id)
-            await error_response(error)(scope, receive, send_with_id)
 
 
 class BodyLimitMiddleware:

@@ -6,15 +6,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
-from pipelines.driver import Assignment, JobDriver, driver_name
-from pipelines.exceptions import AccountBusy, DriverSuperseded, IllegalTransition, JobNotFound, RegistrySuperseded
+from pipelines.exceptions import AccountBusy, DriverSuperseded, JobNotFound, RegistrySuperseded
 from pipelines.job import (
     Advanced,
     Completed,
@@ -25,37 +23,26 @@ from pipelines.job import (
     JobConfig,
     JobRecord,
     Started,
+    is_same_start,
     require_deletable,
     transition,
 )
-from pipelines.job_input import JobInput
-from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
-from pipelines.run import Totals
+from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
-from serve_app.job_repository import JobRepository
+from serve_app.admission import Capacity, Waiting, admit
+from serve_app.driver_pool import DriverPool, classifier_slots
+from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.retention import Retention
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "labelworks"
 ACTOR_NAME = "job-registry"
-# Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
-HEAD_RESOURCES = {"node:__internal_head__": 0.001}
+CANCELLED = "cancelled"
 _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _CACHED_JOBS = 10_000
 _RETRY_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class _Supervision:
-    """What the registry knows of the driver of one processing job."""
-
-    driver: Any = None
-    heard_at: float = 0.0
-    saved_at: float = 0.0
-    died: bool = False
-    watch: asyncio.Task[None] | None = field(default=None)
 
 
 class JobRegistry:
@@ -67,22 +54,35 @@ class JobRegistry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._repository = JobRepository(ObjectStore(settings, retry_seconds=_RETRY_SECONDS))
+        store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
+        self._repository = JobRepository(store)
+        self._retention = Retention(store, self._repository, settings)
         self._repository.claim()
         self._active = {job.job_id: job for job in self._repository.active()}
         self._ended: OrderedDict[str, JobRecord] = OrderedDict()
-        self._supervised: dict[str, _Supervision] = {}
+        self._saved_at: defaultdict[str, float] = defaultdict(float)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._drivers = DriverPool(settings)
         for job in self._active.values():
             if job.run:
-                self._adopt(job)
-        self._reconciler = asyncio.get_running_loop().create_task(self._reconcile_forever())
+                self._drivers.adopt(job)
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS)),
+            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds)),
+        ]
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
         return self._repository.epoch
 
-    async def create(self, account: str, job_id: str, config: JobConfig) -> JobRecord:
+    async def create(
+        self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None = None
+    ) -> JobRecord:
+        """A new job, or the one that an earlier create with the same key and body made.
+
+        Raises IdempotencyConflict when the key came with another body.
+        """
         now = datetime.now(UTC)
         job = JobRecord(
             job_id=job_id,
@@ -91,7 +91,16 @@ class JobRegistry:
             created_at=now,
             expires_at=now + self._settings.pending_retention,
         )
-        saved = await self._stored(self._repository.create, job)
+        async with self._locks[account]:
+            if idempotency is not None:
+                claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
+                if claimed != job_id:
+                    try:
+                        return await self.get(account, claimed)
+                    except JobNotFound:
+                        # The first create was cut off before the job itself was written.
+                        job = job.model_copy(update={"job_id": claimed})
+            saved = await self._stored(self._repository.create, job)
         self._remember(saved)
         return saved
 
@@ -114,11 +123,15 @@ class JobRegistry:
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, JobRecord)]
 
-    async def start(self, account: str, job_id: str, version: InputVersion, estimated_tokens: int) -> JobRecord:
+    async def start(
+        self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
+    ) -> JobRecord:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
         async with self._locks[account]:
             job = await self.get(account, job_id)
-            started = transition(job, Started(datetime.now(UTC), version, estimated_tokens))
+            if is_same_start(job, start_key):
+                return job
+            started = transition(job, Started(datetime.now(UTC), version, estimated_tokens, start_key))
             busy = next((other.job_id for other in self._active.values() if other.account == account), None)
             if busy:
                 raise AccountBusy(
@@ -127,6 +140,14 @@ class JobRegistry:
                     processing=busy,
                 )
             return await self._save(started)
+
+    async def cancel(self, account: str, job_id: str) -> JobRecord:
+        """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
+        async with self._locks[account]:
+            job = await self.get(account, job_id)
+            failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
+            self._drivers.dismiss(job_id)
+            return failed
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
@@ -141,13 +162,12 @@ class JobRegistry:
         job = self._active.get(job_id)
         if job is None or job.run != report.run:
             return False
-        supervision = self._supervised.setdefault(job_id, _Supervision())
-        supervision.heard_at = time.monotonic()
+        self._drivers.heard(job_id)
         advanced = transition(job, report)
         self._active[job_id] = advanced
         news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
-        if news or time.monotonic() - supervision.saved_at > _SAVE_PROGRESS_SECONDS:
-            supervision.saved_at = time.monotonic()
+        if news or time.monotonic() - self._saved_at[job_id] > _SAVE_PROGRESS_SECONDS:
+            self._saved_at[job_id] = time.monotonic()
             async with self._locks[job.account]:
                 if self._active.get(job_id) is advanced:
                     await self._stored(self._repository.save, advanced)
@@ -155,9 +175,6 @@ class JobRegistry:
 
     async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
         """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
-        job = self._active.get(job_id)
-        if job is None or job.run != run:
-            raise DriverSuperseded
         now = datetime.now(UTC)
         event: Event
         if totals is None:
@@ -167,9 +184,16 @@ class JobRegistry:
         await self._change(job_id, event)
 
     async def _change(self, job_id: str, event: Event) -> JobRecord:
-        account = self._active[job_id].account
-        async with self._locks[account]:
-            return await self._save(transition(self._active[job_id], event))
+        """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""
+        job = self._active.get(job_id)
+        if job is None:
+            raise DriverSuperseded
+        async with self._locks[job.account]:
+            job = self._active.get(job_id)
+            run = getattr(event, "run", None)
+            if job is None or (run is not None and run != job.run):
+                raise DriverSuperseded
+            return await self._save(transition(job, event))
 
     async def _save(self, job: JobRecord) -> JobRecord:
         saved = await self._stored(self._repository.save, job)
@@ -181,7 +205,7 @@ class JobRegistry:
             saved: JobRecord = await asyncio.to_thread(write, job)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            ray.actor.exit_actor()
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
     def _remember(self, job: JobRecord) -> None:
@@ -195,72 +219,61 @@ class JobRegistry:
         while len(self._ended) > _CACHED_JOBS:
             self._ended.popitem(last=False)
 
-    async def _reconcile_forever(self) -> None:
+    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
             try:
-                await self._reconcile()
+                await task()
             except Exception:
-                logger.exception("reconciling failed; trying again")
-            await asyncio.sleep(_RECONCILE_SECONDS)
+                logger.exception("%s failed; trying again", getattr(task, "__name__", "a task"))
+            await asyncio.sleep(seconds)
+
+    async def _sweep(self) -> None:
+        """Remove what has expired, and what no job record speaks for."""
+        now = datetime.now(UTC)
+        for account, job_id in await asyncio.to_thread(self._retention.expired, now):
+            async with self._locks[account]:
+                if job_id not in self._active:
+                    job = await asyncio.to_thread(self._repository.load, account, job_id)
+                    await self._stored(self._repository.delete, job)
+                    self._ended.pop(job_id, None)
+        await asyncio.to_thread(self._retention.remove_orphans, now)
 
     async def _reconcile(self) -> None:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
-        for job_id in [job_id for job_id in self._supervised if job_id not in self._active]:
-            self._dismiss(job_id)
-        for job in list(self._active.values()):
-            supervision = self._supervised.get(job.job_id)
-            if supervision is None:
-                if len(self._supervised) < self._settings.running_jobs:
-                    await self._assign(job.job_id, replaces_dead=False)
-            elif supervision.died or self._is_silent(supervision):
-                self._dismiss(job.job_id)
-                if job.driver_deaths >= self._settings.driver_restarts:
-                    reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
-                    await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
-                else:
-                    await self._assign(job.job_id, replaces_dead=True)
+        for job_id in self._drivers.job_ids():
+            if job_id not in self._active:
+                self._drivers.dismiss(job_id)
+                self._saved_at.pop(job_id, None)
+        for job_id in self._drivers.lost():
+            self._drivers.dismiss(job_id)
+            await self._replace_driver(self._active[job_id])
+        queue = [job for job in self._active.values() if job.job_id not in self._drivers]
+        if queue:
+            await self._admit(sorted(queue, key=lambda job: job.started_at or job.created_at))
 
-    def _is_silent(self, supervision: _Supervision) -> bool:
-        return time.monotonic() - supervision.heard_at > self._settings.heartbeat_timeout_seconds
-
-    async def _assign(self, job_id: str, *, replaces_dead: bool) -> None:
-        job = await self._change(job_id, DriverAssigned(replaces_dead))
-        if job.input is None:
-            raise IllegalTransition(f"Job {job_id} is processing without an input.")
-        driver = (
-            ray.remote(JobDriver)
-            .options(
-                name=driver_name(job_id, job.run),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                num_cpus=0,
-                resources=HEAD_RESOURCES,
-                max_concurrency=16,
-            )
-            .remote(self._settings, ray.get_runtime_context().current_actor)
-        )
-        assignment = Assignment(JobInput(JobPaths(job.account, job_id), job.input), job.config, job.run)
-        supervision = _Supervision(driver=driver, heard_at=time.monotonic())
-        supervision.watch = asyncio.create_task(self._watch(supervision, driver.run.remote(assignment)))
-        self._supervised[job_id] = supervision
-
-    async def _watch(self, supervision: _Supervision, ended: Any) -> None:
-        """A driver's death is known as soon as Ray knows it, not only by its silence."""
-        try:
-            await ended
-        except RayError as error:
-            logger.warning("a driver died: %s", error)
-            supervision.died = True
-
-    def _adopt(self, job: JobRecord) -> None:
-        """After this registry's restart: a driver that lives goes on, and is heard of by its next heartbeat."""
-        try:
-            driver = ray.get_actor(driver_name(job.job_id, job.run), namespace=NAMESPACE)
-        except ValueError:
+    async def _replace_driver(self, job: JobRecord) -> None:
+        if job.driver_deaths >= self._settings.driver_restarts:
+            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
+            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
             return
-        self._supervised[job.job_id] = _Supervision(driver=driver, heard_at=time.monotonic())
+        event = DriverAssigned(replaces_dead=True, slots=job.slots, in_kept_slots=job.in_kept_slots)
+        self._drivers.launch(await self._change(job.job_id, event))
 
-    def _dismiss(self, job_id: str) -> None:
-        supervision = self._supervised.pop(job_id)
-        if supervision.driver is not None:
-            ray.kill(supervision.driver, no_restart=True)
+    async def _admit(self, queue: Sequence[JobRecord]) -> None:
+        slots = await asyncio.to_thread(classifier_slots, self._settings)
+        capacity = Capacity.of(slots, self._settings.kept_slots_share)
+        waiting = [self._waiting(job, capacity) for job in queue]
+        for admission in admit(capacity, self._drivers.running(), waiting):
+            event = DriverAssigned(slots=admission.slots, in_kept_slots=admission.in_kept)
+            try:
+                self._drivers.launch(await self._change(admission.job_id, event))
+            except DriverSuperseded:
+                logger.info("job %s was cancelled before it was launched", admission.job_id)
+
+    def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
+        size = job.input.size if job.input else 0
+        return Waiting(
+            job.job_id,
+            small=size <= self._settings.small_job_bytes,
+            wanted=min(self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings)),
+        )

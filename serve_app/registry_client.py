@@ -11,7 +11,9 @@ from ray.exceptions import RayActorError, RayTaskError
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, JobRecord
 from pipelines.settings import Settings
-from serve_app.registry import ACTOR_NAME, HEAD_RESOURCES, NAMESPACE, JobRegistry
+from serve_app.driver_pool import HEAD_RESOURCES, NAMESPACE
+from serve_app.job_repository import IdempotencyKey
+from serve_app.registry import ACTOR_NAME, JobRegistry
 
 _TIMEOUT_SECONDS = 20.0
 
@@ -41,8 +43,10 @@ class RegistryClient:
         self._settings = settings
         self._actor: Any = None
 
-    async def create(self, account: str, job_id: str, config: JobConfig) -> JobRecord:
-        return cast(JobRecord, await self._call("create", account, job_id, config))
+    async def create(
+        self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None
+    ) -> JobRecord:
+        return cast(JobRecord, await self._call("create", account, job_id, config, idempotency))
 
     async def get(self, account: str, job_id: str) -> JobRecord:
         return cast(JobRecord, await self._call("get", account, job_id))
@@ -50,8 +54,13 @@ class RegistryClient:
     async def newest(self, account: str, limit: int) -> list[JobRecord]:
         return cast(list[JobRecord], await self._call("newest", account, limit))
 
-    async def start(self, account: str, job_id: str, version: InputVersion, estimated_tokens: int) -> JobRecord:
-        return cast(JobRecord, await self._call("start", account, job_id, version, estimated_tokens))
+    async def start(
+        self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None
+    ) -> JobRecord:
+        return cast(JobRecord, await self._call("start", account, job_id, version, estimated_tokens, start_key))
+
+    async def cancel(self, account: str, job_id: str) -> JobRecord:
+        return cast(JobRecord, await self._call("cancel", account, job_id))
 
     async def delete(self, account: str, job_id: str) -> None:
         await self._call("delete", account, job_id)

@@ -154,6 +154,27 @@ class BatchResults(BaseModel):
     download_url: str
 
 
+class ResultPart(BaseModel):
+    """The results of items ``first_item`` to ``first_item + items - 1``, counted from 0, a line each."""
+
+    first_item: int
+    items: int
+    download_url: str
+
+
+class PartialResults(BaseModel):
+    """The finished parts of a job, in input order. Parts that are not finished are missing between them."""
+
+    job_id: str
+    status: Status
+    parts: list[ResultPart]
+
+
+class BatchCancelled(BaseModel):
+    job_id: str
+    status: Literal["failed"] = "failed"
+
+
 class BatchDeleted(BaseModel):
     job_id: str
     deleted: Literal[True] = True

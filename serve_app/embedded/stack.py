@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import socket
@@ -20,9 +21,10 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
+from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.registry import NAMESPACE
+from serve_app.registry_client import connect_registry
 
 DEFAULT_FOLDER = Path(".labelworks")
 DEFAULT_ACCOUNT = "default"
@@ -51,6 +53,8 @@ class StackState:
             "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
             "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
             "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
+            # One classifier uses all of a small machine's cores; more of them would only share these.
+            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
         }
 
 
@@ -88,10 +92,11 @@ def embedded_stack(folder: Path, *, http_port: int | None = None, s3_port: int |
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
             watcher.start()
             try:
-                _start_ray_and_serve(state)
+                _start_ray_and_serve(state, settings)
                 yield Ready(state.url, state.api_key or "", state.account)
             finally:
-                _stop_ray_and_serve()
+                # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
+                ray.shutdown()
                 stopped.set()
                 watcher.join()
 
@@ -113,23 +118,20 @@ def is_running(folder: Path) -> bool:
         return isinstance(error, EmbeddedStackError)
 
 
-def _start_ray_and_serve(state: StackState) -> None:
+def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(
         namespace=NAMESPACE,
+        _node_ip_address="127.0.0.1",
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="WARNING",
+        logging_level=logging.ERROR,
         object_store_memory=_OBJECT_STORE_BYTES,
     )
+    loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
-
-
-def _stop_ray_and_serve() -> None:
-    if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+    ray.get(loaded)
 
 
 def _keep_running(gateway: S3Gateway, stopped: threading.Event) -> None:

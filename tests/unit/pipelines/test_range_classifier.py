@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from models.protocol import OnBatch
 from models.task import ClassificationTask, Prediction, ScoredLabel
+from pipelines import range_classifier
+from pipelines.attempts import Attempt, Span
 from pipelines.ndjson import ItemError, parse_line, split_lines
-from pipelines.range_classifier import answer_texts, classify_range, give_up_range
+from pipelines.range_classifier import OnProgress, RangeResult, answer_texts
 from pipelines.results import ResultRenderer
 from tests.unit.pipelines.strategies import input_bytes
 
@@ -49,6 +51,27 @@ def predict(text: str) -> Prediction:
 
 def ignore(completed: int, failed: int) -> None:
     pass
+
+
+def classify_range(
+    data: bytes,
+    *,
+    first: bool,
+    task: ClassificationTask,
+    classifier: LengthClassifier,
+    on_progress: OnProgress,
+    attempt: Attempt | None = None,
+    groups: list[Span] | None = None,
+) -> RangeResult:
+    return range_classifier.classify_range(
+        data,
+        first=first,
+        task=task,
+        classifier=classifier,
+        attempt=attempt or Attempt(1),
+        on_progress=on_progress,
+        on_group=(groups if groups is not None else []).append,
+    )
 
 
 def lines_of(*texts: object) -> bytes:
@@ -114,10 +137,16 @@ def test_one_poisoned_text_costs_about_two_calls_a_halving() -> None:
     assert len(classifier.calls) <= 2 + 2 * 10
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_a_classifier_that_fails_on_every_text_raises_since_the_texts_are_not_at_fault(count: int) -> None:
-    with pytest.raises((Poisoned, RuntimeError)):
+@pytest.mark.parametrize("count", [20, 33])
+def test_a_classifier_that_fails_on_each_of_many_texts_raises_since_they_are_not_at_fault(count: int) -> None:
+    with pytest.raises(RuntimeError, match=str(count)):
         answer_texts(LengthClassifier(), ["poison"] * count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 19])
+def test_a_few_texts_that_all_fail_are_answered_with_errors(count: int) -> None:
+    answers = answer_texts(LengthClassifier(), ["poison"] * count)
+    assert [answer.code for answer in answers if isinstance(answer, ItemError)] == ["classifier_error"] * count
 
 
 def test_an_interruption_is_not_blamed_on_a_text() -> None:
@@ -148,19 +177,41 @@ def test_progress_counts_bad_lines_at_once_and_texts_batch_by_batch() -> None:
     assert heard == [(0, 1), (3, 1), (4, 1)]
 
 
-def test_a_range_that_is_given_up_answers_every_usable_item_with_the_reason() -> None:
-    result = give_up_range(lines_of("a", "", "b") + b"oops", first=True, task=TASK, reason="it died")
+def test_a_hopeless_range_answers_every_usable_item_with_an_error() -> None:
+    classifier = LengthClassifier()
+    result = classify_range(
+        lines_of("a", "", "b") + b"oops",
+        first=True,
+        task=TASK,
+        classifier=classifier,
+        on_progress=ignore,
+        attempt=Attempt(9, careful=True, hopeless=True),
+    )
     assert [json.loads(line)["error"]["code"] for line in result.lines.splitlines()] == [
         "classifier_error",
         "empty_text",
         "classifier_error",
         "invalid_json",
     ]
-    assert json.loads(result.lines.splitlines()[2]) == {
-        "id": 2,
-        "error": {"code": "classifier_error", "message": "it died"},
-    }
+    assert json.loads(result.lines.splitlines()[2])["id"] == 2
     assert (result.completed, result.failed, result.tokens) == (0, 4, 0)
+    assert classifier.calls == []
+
+
+def test_a_careful_attempt_names_each_group_first_and_spares_the_condemned_texts() -> None:
+    groups: list[Span] = []
+    result = classify_range(
+        lines_of("a", "bb", "ccc", "d"),
+        first=True,
+        task=TASK,
+        classifier=LengthClassifier(),
+        on_progress=ignore,
+        attempt=Attempt(4, careful=True, suspects=(0, 2), condemned=((2, 3),)),
+        groups=groups,
+    )
+    answers = [json.loads(line) for line in result.lines.splitlines()]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, None, "classifier_error", None]
+    assert groups == [(0, 1), (1, 2), (3, 4)]
 
 
 @given(data=input_bytes())
