@@ -22,7 +22,7 @@ from serve_app.accounts import KeyDirectory
 from serve_app.errors import install_error_handlers
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
-from serve_app.middleware import BodyLimitMiddleware
+from serve_app.middleware import BodyLimitMiddleware, UnexpectedErrorMiddleware
 from serve_app.partial_results import partial_results
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import (
@@ -76,6 +76,7 @@ def build_app(settings: Settings) -> FastAPI:
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(UnexpectedErrorMiddleware)
     app.include_router(batch)
     app.include_router(service)
     return app

@@ -1,4 +1,4 @@
-"""Errors and the body limit over ASGI, with routes that need no cluster."""
+"""Errors, request ids and the body limit over ASGI, with routes that need no cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.types import Message
 
 from pipelines.exceptions import (
@@ -30,7 +31,7 @@ from pipelines.exceptions import (
     Unavailable,
 )
 from serve_app.errors import install_error_handlers
-from serve_app.middleware import MAX_BODY_BYTES, BodyLimitMiddleware
+from serve_app.middleware import MAX_BODY_BYTES, BodyLimitMiddleware, UnexpectedErrorMiddleware
 from serve_app.schemas import CreateBatch
 
 JSON: dict[str, str | bytes] = {"Content-Type": "application/json"}
@@ -40,6 +41,7 @@ def app_that_raises(error: Exception | None = None) -> FastAPI:
     app = FastAPI()
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(UnexpectedErrorMiddleware)
 
     @app.post("/batch", status_code=201)
     async def create(request: CreateBatch) -> dict[str, list[str]]:
@@ -62,7 +64,8 @@ def call(
     headers: dict[str, str | bytes] | None = None,
 ) -> httpx.Response:
     async def sent() -> httpx.Response:
-        transport = httpx.ASGITransport(app_that_raises(error), raise_app_exceptions=False)
+        # Serve wraps its ingress in this, and it is what gives a request its id.
+        transport = httpx.ASGITransport(RequestIdMiddleware(app_that_raises(error)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, content=content, headers=raw)
 
@@ -80,6 +83,7 @@ def post(body: Any) -> httpx.Response:
 def envelope(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The error's body, once everything that is the same for all errors has been checked."""
     assert answer.status_code == status
+    assert answer.headers["x-request-id"]
     assert answer.headers["content-type"] == "application/json"
     body: dict[str, Any] = answer.json()
     assert list(body) == ["error", "code", "message", "details", "detail"]
@@ -125,11 +129,15 @@ def test_an_exception_of_ours_has_its_status_message_and_details(
 def test_an_unexpected_error_is_a_500_that_tells_nothing_but_its_request_id(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = call("GET", "/fail", error=error)
+    answer = call("GET", "/fail", error=error, headers={"X-Request-ID": "mine-1"})
     body = envelope(answer, 500, "INTERNAL_ERROR")
     assert "secret" not in answer.text
     assert "X-Request-ID" in body["message"]
-    assert error in [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert answer.headers["x-request-id"] == "mine-1"
+    (logged,) = [record for record in caplog.records if record.name.startswith("serve_app")]
+    assert "mine-1" in logged.getMessage()
+    assert logged.exc_info
+    assert logged.exc_info[1] is error
 
 
 def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405() -> None:
@@ -137,6 +145,10 @@ def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405() -> None:
     answer = call("DELETE", "/batch")
     envelope(answer, 405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "POST"
+
+
+def test_each_request_has_its_own_id() -> None:
+    assert call("GET", "/fail").headers["x-request-id"] != call("GET", "/fail").headers["x-request-id"]
 
 
 def padded(size: int) -> bytes:
