@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import lru_cache
 from typing import Protocol, cast
 
 from models.exceptions import UnknownEngine
@@ -10,6 +11,7 @@ from models.protocol import Engine, TokenCounter
 
 _MODULES = {
     "minilm": "models.engines.minilm",
+    "static": "models.engines.static",
 }
 
 
@@ -27,6 +29,8 @@ def engine_names() -> tuple[str, ...]:
 def load_engine(name: str = "minilm", *, threads: int | None = None, weights: str | None = None) -> Engine:
     """An engine with its weights loaded.
 
+    ``name`` is one of ``engine_names()``, or the dotted name of a module of your own that has ``load`` and
+    ``load_token_counter``.
     ``threads`` is how many CPU threads it may use (default: all processors this process may run on).
     ``weights`` is a folder or a hub name instead of the installed package. Raises UnknownEngine, or
     ModelUnavailable with the command that installs what is missing.
@@ -34,12 +38,13 @@ def load_engine(name: str = "minilm", *, threads: int | None = None, weights: st
     return _module(name).load(threads, weights)
 
 
+@lru_cache(maxsize=8)
 def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> TokenCounter:
-    """Counts tokens as the engine does, without its weights. Raises as load_engine does."""
+    """Counts tokens as the engine does, without its weights; loaded once a process. Raises as load_engine does."""
     return _module(name).load_token_counter(weights)
 
 
 def _module(name: str) -> _EngineModule:
-    if name not in _MODULES:
+    if name not in _MODULES and "." not in name:
         raise UnknownEngine(name, engine_names())
-    return cast(_EngineModule, importlib.import_module(_MODULES[name]))
+    return cast(_EngineModule, importlib.import_module(_MODULES.get(name, name)))

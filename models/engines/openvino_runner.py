@@ -12,18 +12,19 @@ import openvino as ov
 from models.protocol import Vectors
 from models.window_encoder import PaddedBatch
 
-Precision = Literal["bf16", "f32"]
+Arithmetic = Literal["bf16", "f32"]
 
 
 class OpenVinoRunner:
-    """A BatchRunner over a graph with the inputs of ``bert_graph``."""
+    """A BatchRunner over a graph with the inputs of ``bert_graph``.
 
-    def __init__(
-        self, model: ov.Model, dimension: int, precision: Precision, threads: int, streams: int
-    ) -> None:
+    ``threads`` are shared evenly by ``streams``, each of which works on a batch of its own.
+    """
+
+    def __init__(self, model: ov.Model, dimension: int, arithmetic: Arithmetic, threads: int, streams: int) -> None:
         self._dimension = dimension
         properties = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": arithmetic,
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
             "ENABLE_CPU_PINNING": False,

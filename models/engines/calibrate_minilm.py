@@ -1,0 +1,134 @@
+"""Measures the activations of all-MiniLM-L6-v2 and writes ``minilm_reference.json`` beside this file.
+
+Run as ``python -m models.engines.calibrate_minilm``; takes about a minute. The texts are the docstrings of
+Python's standard library (of whatever Python runs this), the phrases below and random tokens, so every part
+of the vocabulary has its share; only numbers measured on them are stored, and the phrases.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from models.engines.bert_graph import (
+    Array,
+    LinearInput,
+    build_observed_graph,
+    linear_names,
+    linear_weight,
+)
+from models.engines.minilm import SHAPE, SPECIAL, WEIGHTS, WINDOW, read_weights
+from models.engines.minilm_reference import FILE, MiniLmReference
+from models.tokenization import TextTokenizer, TokenIds
+from models.weights import locate
+
+PHRASES = (
+    "ok",
+    "I was charged twice for my subscription this month and nobody answers the phone.",
+    "Absolutely love this app, the new update made everything faster!!! 😍",
+    "The quarterly report shows revenue of $4.2 billion, up 12% on last year, beating analysts' forecasts.",
+    "Wie kann ich mein Passwort zurücksetzen? Der Link in der E-Mail funktioniert nicht.",
+    "注文した商品がまだ届いていません。いつ発送されますか？",
+    "def main(argv): return sys.exit(0) if argv else print('usage: main.py [options] FILE')",
+    "هل يمكنني إرجاع المنتج بعد شهر من الشراء؟",
+    "Scientists have found water vapour in the atmosphere of a planet 120 light years away, a team reported "
+    "on Wednesday. The signal, seen by two telescopes, is faint, and others ask for more observations "
+    "before the claim is accepted. The planet is about twice the size of the Earth and "
+    "goes round its star in 33 days.",
+    "lol no way u r kidding me... call me l8r ok?? xx",
+)
+MODULES = (
+    "argparse",
+    "asyncio",
+    "collections",
+    "csv",
+    "datetime",
+    "decimal",
+    "difflib",
+    "email.message",
+    "fractions",
+    "http.client",
+    "inspect",
+    "ipaddress",
+    "json",
+    "logging",
+    "math",
+    "os",
+    "pathlib",
+    "random",
+    "re",
+    "shutil",
+    "smtplib",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "statistics",
+    "subprocess",
+    "tarfile",
+    "threading",
+    "turtle",
+    "unittest",
+    "urllib.request",
+    "xml.dom",
+    "zipfile",
+)
+RANDOM_TEXTS = 100
+SMOOTHING = {"qkv": 0.75, "out": 0.75, "up": 0.75, "down": 0.9}
+"""How much of an outlier moves into the weights: of 0.4 to 0.9, what kept the vectors closest."""
+
+
+def main() -> None:
+    """Writes the file and prints where."""
+    files = locate(WEIGHTS, None)
+    weights = read_weights(files["model.safetensors"])
+    compiled = ov.Core().compile_model(build_observed_graph(weights, SHAPE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    tokenizer = TextTokenizer(files["tokenizer.json"])
+    names = linear_names(SHAPE)
+    largest: dict[str, Array] = {}
+    for ids in _windows(tokenizer):
+        answers = compiled([ids[None], np.array([len(ids)], np.int32)])
+        for index, name in enumerate(names, start=1):
+            seen = np.abs(answers[index][0]).max(axis=0)
+            largest[name] = np.maximum(largest.get(name, seen), seen)
+    inputs = {name: _linear_input(name, largest[name], linear_weight(weights, name)) for name in names}
+    vectors = [compiled([ids[None], np.array([len(ids)], np.int32)])[0][0] for ids in _phrases(tokenizer)]
+    target = Path(__file__).with_name(FILE)
+    target.write_text(MiniLmReference(inputs, PHRASES, np.stack(vectors)).to_json())
+    print(f"wrote {target}")
+
+
+def _windows(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
+    yield from _phrases(tokenizer)
+    for module in MODULES:
+        for member in vars(importlib.import_module(module)).values():
+            text = getattr(member, "__doc__", None)
+            if isinstance(text, str) and len(text) > 20:
+                yield _wrapped(tokenizer.ids([text])[0])
+    random = np.random.default_rng(0)
+    for _ in range(RANDOM_TEXTS):
+        yield _wrapped(random.integers(999, SHAPE.vocabulary, random.integers(1, WINDOW - 2), dtype=np.int32))
+
+
+def _phrases(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
+    for phrase in PHRASES:
+        yield _wrapped(tokenizer.ids([phrase])[0])
+
+
+def _wrapped(ids: TokenIds) -> TokenIds:
+    return np.array([SPECIAL.first, *ids[: WINDOW - 2], SPECIAL.last], np.int32)
+
+
+def _linear_input(name: str, largest: Array, weight: Array) -> LinearInput:
+    share = SMOOTHING[name.split(".")[1]]
+    inputs = np.maximum(largest, 1e-5) ** share
+    smoothing = inputs / np.maximum(np.abs(weight).max(axis=0), 1e-5) ** (1 - share)
+    smoothing = np.round(smoothing / np.exp(np.log(smoothing).mean()), 4)
+    return LinearInput(smoothing.astype(np.float32), float((largest / smoothing).max()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The Ray Data pipeline of a job: ranges in, shards in S3 and their receipts out. One row = one range = one shard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+
+from models.registry import load_engine
+from pipelines.attempts import Attempt
+from pipelines.job import JobConfig
+from pipelines.job_input import JobInput
+from pipelines.object_store import ObjectStore
+from pipelines.plan import PlannedRange
+from pipelines.range_classifier import RangeResult, classify_range
+from pipelines.ranges import read_lines_of
+from pipelines.settings import Settings
+from pipelines.shards import ShardReceipt, write_shard
+
+logger = logging.getLogger(__name__)
+
+# Reading and writing wait for S3; what they ask for only bounds how many run at once.
+_IO_CPUS = 0.01
+_REPORT_SECONDS = 0.5
+_ROW_SCHEMA = pa.schema(
+    {
+        "index": pa.int32(),
+        "data": pa.large_binary(),
+        "completed": pa.int64(),
+        "failed": pa.int64(),
+        "tokens": pa.int64(),
+        "size": pa.int64(),
+    }
+)
+
+
+class RangeSource(Datasource):
+    """One read task, and one row, a range: its number and the bytes of the lines it owns."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        job: JobInput,
+        ranges: Sequence[PlannedRange],
+        prefetched: bytes | None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._store = store
+        self._job = job
+        self._ranges = ranges
+        self._prefetched = prefetched
+
+    def get_name(self) -> str:
+        return "Ranges"
+
+    def estimate_inmemory_data_size(self) -> int:
+        return sum(planned.end - planned.start for planned in self._ranges)
+
+    def get_read_tasks(
+        self,
+        parallelism: int,
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
+        return [
+            ReadTask(
+                partial(_read_range, self._store, self._job, planned, self._prefetched),
+                BlockMetadata(num_rows=1, size_bytes=planned.end - planned.start, exec_stats=None, input_files=None),
+            )
+            for planned in self._ranges
+        ]
+
+
+class ClassifierActor:
+    """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
+
+    ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)`` and
+    ``range_progress(index, attempt, completed, failed)``: it keeps the attempts, since a range that kills this process
+    comes back to the next one.
+    """
+
+    def __init__(self, settings: Settings, config: JobConfig, watcher: Any) -> None:
+        self._task = config.task()
+        engine = load_engine(settings.model, threads=settings.classifier_threads, weights=settings.model_weights)
+        self._classifier = engine.bind(self._task)
+        self._watcher = watcher
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        index = batch["index"][0].as_py()
+        attempt: Attempt = ray.get(self._watcher.begin_range.remote(index))
+        reported_at = 0.0
+
+        def report(completed: int, failed: int) -> None:
+            nonlocal reported_at
+            if time.monotonic() - reported_at >= _REPORT_SECONDS:
+                reported_at = time.monotonic()
+                self._watcher.range_progress.remote(index, attempt.number, completed, failed)
+
+        result = classify_range(
+            batch["data"][0].as_py(),
+            first=index == 0,
+            task=self._task,
+            classifier=self._classifier,
+            attempt=attempt,
+            on_progress=report,
+            on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
+        )
+        return _row(index, result)
+
+
+def classify_ranges(
+    store: ObjectStore,
+    settings: Settings,
+    job: JobInput,
+    config: JobConfig,
+    ranges: Sequence[PlannedRange],
+    *,
+    classifiers: int,
+    watcher: Any,
+    prefetched: bytes | None = None,
+) -> Iterator[ShardReceipt]:
+    """Read, classify (in ``classifiers`` actors) and write ``ranges``.
+
+    Yields a receipt for each shard once it is in S3, in any order.
+
+    Stop iterating to cancel. ``prefetched`` is the whole input where it is small enough to have been read already.
+    """
+    if not ranges:
+        return
+    configure_ray_data()
+    resources: dict[str, Any] = (
+        {"num_gpus": settings.classifier_gpus} if settings.classifier_gpus else {"num_cpus": settings.classifier_cpus}
+    )
+    dataset = (
+        ray.data.read_datasource(
+            RangeSource(store, job, ranges, prefetched), override_num_blocks=len(ranges), num_cpus=_IO_CPUS
+        )
+        .map_batches(
+            ClassifierActor,
+            batch_size=1,
+            batch_format="pyarrow",
+            fn_constructor_args=(settings, config, watcher),
+            compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
+            **resources,
+        )
+        .map_batches(partial(_write_row, store, job), batch_size=1, batch_format="pyarrow", num_cpus=_IO_CPUS)
+    )
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for receipt in batch.to_pylist():
+            yield ShardReceipt(**receipt)
+
+
+def configure_ray_data() -> None:
+    """Settings of this process's Ray Data: quiet, and patient where a job waits for capacity."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.verbose_progress = False
+    context.execution_no_progress_timeout_s = -1
+    context.memory_usage_poll_interval_s = None
+    context.actor_init_retry_on_errors = True
+    context.max_consecutive_actor_init_deaths = 3
+
+
+def _read_range(
+    store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None
+) -> Iterable[pa.Table]:
+    data = read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
+    yield pa.table({"index": pa.array([planned.index], pa.int32()), "data": pa.array([data], pa.large_binary())})
+
+
+def _row(index: int, result: RangeResult) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "index": index,
+                "data": result.lines,
+                "completed": result.completed,
+                "failed": result.failed,
+                "tokens": result.tokens,
+                "size": len(result.lines),
+            }
+        ],
+        schema=_ROW_SCHEMA,
+    )
+
+
+def _write_row(store: ObjectStore, job: JobInput, batch: pa.Table) -> pa.Table:
+    row = batch.to_pylist()[0]
+    lines = row.pop("data")
+    receipt = ShardReceipt(**row)
+    write_shard(store, job.paths, lines, receipt, job.version.etag)
+    return pa.Table.from_pylist([asdict(receipt)], schema=_ROW_SCHEMA.remove(1))

@@ -1,0 +1,175 @@
+"""The actor that drives one job and tells the registry how it goes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from pipelines.attempts import Attempt, RangeAttempts, Span
+from pipelines.exceptions import DriverSuperseded, LabelworksError
+from pipelines.job import Advanced, JobConfig, Phase
+from pipelines.job_input import JobInput
+from pipelines.object_store import ObjectStore
+from pipelines.plan import Plan
+from pipelines.progress import ProgressTracker
+from pipelines.run import JobObserver, Totals, run_job
+from pipelines.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_REGISTRY_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The job that a driver works on. ``run`` tells this driver's reports from those of earlier ones."""
+
+    job: JobInput
+    config: JobConfig
+    run: int
+    classifiers: int
+
+
+class JobDriver(JobObserver):
+    """Runs one job; classifier actors and the registry call its other methods meanwhile.
+
+    ``registry`` is an actor with ``driver_report(job_id, Advanced) -> bool`` (False: stop) and
+    ``driver_finished(job_id, run, Totals | None, error | None)``.
+    """
+
+    def __init__(self, settings: Settings, registry: Any) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
+        self._phase: Phase = "scanning"
+        self._plan: Plan | None = None
+        self._tracker: ProgressTracker | None = None
+        self._ended = threading.Event()
+        self._assignment: Assignment | None = None
+
+    def run(self, assignment: Assignment) -> None:
+        """Carry the job out and report its end; returns when the registry has taken the report."""
+        self._assignment = assignment
+        heartbeat = threading.Thread(target=self._beat, args=(assignment,), daemon=True)
+        heartbeat.start()
+        totals: Totals | None = None
+        error: str | None = None
+        try:
+            totals = run_job(
+                ObjectStore(self._settings),
+                self._settings,
+                assignment.job,
+                assignment.config,
+                classifiers=assignment.classifiers,
+                watcher=ray.get_runtime_context().current_actor,
+                observer=self,
+            )
+        except DriverSuperseded:
+            logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+            return
+        except Exception as failure:
+            logger.exception("job %s failed", assignment.job.paths.job_id)
+            error = explain(failure)
+        finally:
+            self._ended.set()
+        self._finish(assignment, totals, error)
+
+    def begin_range(self, index: int) -> Attempt:
+        """A classifier takes the range on; if another did before, it died over it."""
+        return self._attempts[index].begin()
+
+    def range_group(self, index: int, span: Span) -> None:
+        """The classifier that has the range is about to classify these texts of it."""
+        self._attempts[index].working_on(span)
+
+    def range_progress(self, index: int, attempt: int, completed: int, failed: int) -> None:
+        """So many items of the range are answered in this attempt."""
+        if self._tracker:
+            self._tracker.partial(index, attempt, completed, failed)
+
+    def entered(self, phase: Phase) -> None:
+        self._phase = phase
+        if phase == "writing":
+            self._require_assignment()
+
+    def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
+        self._plan, self._tracker = plan, tracker
+
+    def _beat(self, assignment: Assignment) -> None:
+        while not self._ended.wait(self._settings.heartbeat_seconds):
+            if self._goes_on(assignment) is False:
+                logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+                # Its Dataset blocks the thread that runs the job, and all it owns ends with the process.
+                os._exit(0)
+
+    def _require_assignment(self) -> None:
+        """Ask the registry, however long it takes, whether this driver may still write the results."""
+        if self._assignment is None:
+            raise LabelworksError("The driver was not given a job.")
+        while (goes_on := self._goes_on(self._assignment)) is None:
+            time.sleep(self._settings.heartbeat_seconds)
+        if not goes_on:
+            raise DriverSuperseded
+
+    def _goes_on(self, assignment: Assignment) -> bool | None:
+        """Report to the registry; whether to go on, or None where it does not answer."""
+        report = self._registry.driver_report.remote(assignment.job.paths.job_id, self._report(assignment.run))
+        try:
+            return bool(ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS))
+        except (RayError, TimeoutError) as failure:
+            # The work goes on without the registry: its successor adopts this driver.
+            logger.warning("the registry does not answer: %s", failure)
+            return None
+
+    def _report(self, run: int) -> Advanced:
+        if not self._plan or not self._tracker:
+            return Advanced(run=run, phase=self._phase)
+        now = self._tracker.snapshot(time.monotonic())
+        return Advanced(
+            run=run,
+            phase=self._phase,
+            requests_total=self._plan.items,
+            requests_completed=now.completed,
+            requests_failed=now.failed,
+            estimated_tokens=self._plan.estimated_tokens,
+            progress=now.progress,
+            rows_per_second=now.rows_per_second,
+            eta_seconds=now.eta_seconds,
+        )
+
+    def _finish(self, assignment: Assignment, totals: Totals | None, error: str | None) -> None:
+        """The registry's answer is awaited however long it takes: an unreported end would be done again."""
+        while True:
+            done = self._registry.driver_finished.remote(assignment.job.paths.job_id, assignment.run, totals, error)
+            try:
+                ray.get(done, timeout=_REGISTRY_TIMEOUT_SECONDS)
+                return
+            except RayTaskError as failure:
+                logger.error("the registry refused the end of the job: %s", failure)
+                if isinstance(failure.cause, DriverSuperseded):
+                    return
+            except (RayActorError, TimeoutError) as failure:
+                logger.warning("the registry does not answer: %s", failure)
+            time.sleep(self._settings.heartbeat_seconds)
+
+
+def explain(failure: BaseException) -> str:
+    """What a client is told of a failure: the message of our own exceptions, the kind of any other."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, LabelworksError) and not isinstance(cause, RayError):
+            return cause.message
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
+
+
+def driver_name(job_id: str, run: int) -> str:
+    return f"driver-{job_id}-{run}"

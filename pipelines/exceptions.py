@@ -1,0 +1,113 @@
+"""The one exception tree of the service. A class's docstring is its message unless a better one is given."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class LabelworksError(Exception):
+    """Something went wrong inside the service."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.details = details
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details)
+
+
+def _rebuild(cls: type[LabelworksError], message: str, details: dict[str, Any]) -> LabelworksError:
+    return cls(message, **details)
+
+
+class BadRequest(LabelworksError):
+    """The request cannot be carried out as it stands."""
+
+    code = "BAD_REQUEST"
+
+
+class InputRejected(BadRequest):
+    """The uploaded file cannot be classified."""
+
+    code = "INVALID_INPUT"
+
+
+class InputMissing(BadRequest):
+    """No file was uploaded for this job."""
+
+    code = "INPUT_MISSING"
+
+
+class Unauthorized(LabelworksError):
+    """The API key is missing, unknown or revoked. Send it as 'Authorization: Bearer <api key>'."""
+
+    code = "UNAUTHORIZED"
+
+
+class JobNotFound(LabelworksError):
+    """There is no such job."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(LabelworksError):
+    """The job's state does not allow this."""
+
+    code = "CONFLICT"
+
+
+class IllegalTransition(Conflict):
+    """A job cannot change from its state in this way."""
+
+
+class AccountBusy(Conflict):
+    """Another job of this account is processing. Wait until it has ended, then start this one."""
+
+
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key was used before with another request body. Use a new key for a new job."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class RequestInvalid(LabelworksError):
+    """A field of the request is not valid."""
+
+    code = "VALIDATION_ERROR"
+
+
+class BodyTooLarge(LabelworksError):
+    """The request body is too large."""
+
+    code = "BODY_TOO_LARGE"
+
+
+class Unavailable(LabelworksError):
+    """The service cannot take this call now. Try again shortly."""
+
+    code = "UNAVAILABLE"
+
+
+class StorageUnavailable(Unavailable):
+    """The object storage does not answer. Try again shortly."""
+
+
+class ObjectMissing(LabelworksError):
+    """There is no such object."""
+
+
+class InputChanged(LabelworksError):
+    """The input file was overwritten while the job was processing it. Start the job again to use the new file."""
+
+    code = "INPUT_CHANGED"
+
+
+class DriverSuperseded(LabelworksError):
+    """Another driver has taken this job over, or the job was ended; this one must stop without writing."""
+
+
+class RegistrySuperseded(LabelworksError):
+    """A newer registry writes to this bucket; this one must stop without writing."""

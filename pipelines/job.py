@@ -1,0 +1,280 @@
+"""A job's record and the one function that changes it. Pure: knows neither Ray nor S3 nor HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models.task import ClassificationTask, Mode
+from pipelines.counters import Counters, advance
+from pipelines.exceptions import IllegalTransition
+
+Status = Literal["pending", "processing", "completed", "failed"]
+Phase = Literal["queued", "scanning", "classifying", "writing"]
+
+
+class JobConfig(BaseModel):
+    """What the client asked for, frozen when the job is created."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...]
+    descriptions: Mapping[str, str] = {}
+    examples: Mapping[str, tuple[str, ...]] = {}
+    source_type: str | None = None
+    mode: Mode = "single"
+    threshold: float = 0.3
+
+    def task(self) -> ClassificationTask:
+        return ClassificationTask(
+            labels=self.labels,
+            descriptions=dict(self.descriptions),
+            examples=dict(self.examples),
+            source_type=self.source_type,
+            mode=self.mode,
+            threshold=self.threshold,
+        )
+
+
+class InputVersion(BaseModel):
+    """The uploaded object that an attempt reads: it is pinned when the job starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    etag: str
+    size: int
+
+
+class JobRecord(BaseModel):
+    """Everything that is known of a job; stored as ``job.json``.
+
+    ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
+    the record's has been superseded. A driver holds ``slots`` classifiers. ``start_key`` is the idempotency key that
+    the attempt was started with. ``epoch`` is the registry that wrote the record.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    account: str
+    config: JobConfig
+    created_at: datetime
+    expires_at: datetime | None = None
+    status: Status = "pending"
+    phase: Phase | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error: str | None = None
+    requests_total: int = 0
+    requests_completed: int = 0
+    requests_failed: int = 0
+    estimated_tokens: int | None = None
+    actual_tokens: int | None = None
+    progress: float = 0.0
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+    input: InputVersion | None = None
+    attempt: int = 0
+    run: int = 0
+    driver_deaths: int = 0
+    slots: int = 0
+    in_kept_slots: bool = False
+    start_key: str | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The client started the job; its input is pinned."""
+
+    at: datetime
+    input: InputVersion
+    estimated_tokens: int
+    start_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriverAssigned:
+    """A driver takes the job on, with a pool of ``slots`` classifiers. ``replaces_dead``: an earlier one died."""
+
+    replaces_dead: bool = False
+    slots: int = 1
+    in_kept_slots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """A driver's report of how far it is. Counters never go back within an attempt."""
+
+    run: int
+    phase: Phase
+    requests_total: int = 0
+    requests_completed: int = 0
+    requests_failed: int = 0
+    estimated_tokens: int | None = None
+    progress: float = 0.0
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """All result lines are in ``results.ndjson``."""
+
+    at: datetime
+    run: int
+    requests_completed: int
+    requests_failed: int
+    actual_tokens: int
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended without a result file. ``run`` is None when it is not a driver that says so."""
+
+    at: datetime
+    error: str
+    retention: timedelta
+    run: int | None = None
+
+
+Event = Started | DriverAssigned | Advanced | Completed | Failed
+
+
+def transition(job: JobRecord, event: Event) -> JobRecord:
+    """The job after ``event``. Raises IllegalTransition where the job's state does not allow it."""
+    match event:
+        case Started():
+            return _started(job, event)
+        case DriverAssigned():
+            _require_processing(job, "be assigned a driver")
+            deaths = job.driver_deaths + event.replaces_dead
+            return job.model_copy(
+                update={
+                    "run": job.run + 1,
+                    "driver_deaths": deaths,
+                    "phase": "scanning",
+                    "slots": event.slots,
+                    "in_kept_slots": event.in_kept_slots,
+                }
+            )
+        case Advanced():
+            _require_run(job, event.run)
+            return _advanced(job, event)
+        case Completed():
+            _require_run(job, event.run)
+            return job.model_copy(
+                update={
+                    "status": "completed",
+                    "phase": None,
+                    "completed_at": event.at,
+                    "expires_at": event.at + event.retention,
+                    "requests_total": event.requests_completed + event.requests_failed,
+                    "requests_completed": event.requests_completed,
+                    "requests_failed": event.requests_failed,
+                    "actual_tokens": event.actual_tokens,
+                    "progress": 1.0,
+                    "rows_per_second": None,
+                    "eta_seconds": None,
+                }
+            )
+        case Failed():
+            if event.run is None:
+                _require_processing(job, "fail")
+            else:
+                _require_run(job, event.run)
+            return job.model_copy(
+                update={
+                    "status": "failed",
+                    "phase": None,
+                    "completed_at": event.at,
+                    "expires_at": event.at + event.retention,
+                    "error": event.error,
+                    "rows_per_second": None,
+                    "eta_seconds": None,
+                }
+            )
+
+
+def require_deletable(job: JobRecord) -> None:
+    """Raises IllegalTransition while the job is processing."""
+    if job.status == "processing":
+        raise IllegalTransition(
+            f"Job {job.job_id} is processing and cannot be deleted. Wait until it has ended.",
+            status=job.status,
+        )
+
+
+def is_same_start(job: JobRecord, start_key: str | None) -> bool:
+    """Whether the job is processing because of the very start call that is repeated now."""
+    return job.status == "processing" and start_key is not None and job.start_key == start_key
+
+
+def require_startable(job: JobRecord) -> None:
+    """Raises IllegalTransition unless the job is pending or failed."""
+    if job.status not in ("pending", "failed"):
+        raise IllegalTransition(
+            f"Job {job.job_id} is {job.status}; only a pending or failed job can be started.", status=job.status
+        )
+
+
+def _started(job: JobRecord, event: Started) -> JobRecord:
+    if job.status not in ("pending", "failed"):
+        raise IllegalTransition(
+            f"Job {job.job_id} is {job.status}; only a pending or failed job can be started.",
+            status=job.status,
+        )
+    resumes = job.input == event.input
+    kept = {} if resumes else {"requests_total": 0, "requests_completed": 0, "requests_failed": 0, "progress": 0.0}
+    return job.model_copy(
+        update={
+            **kept,
+            "status": "processing",
+            "phase": "queued",
+            "started_at": event.at,
+            "completed_at": None,
+            "expires_at": None,
+            "error": None,
+            "input": event.input,
+            "estimated_tokens": job.estimated_tokens if resumes and job.estimated_tokens else event.estimated_tokens,
+            "attempt": job.attempt + 1,
+            "driver_deaths": 0,
+            "slots": 0,
+            "start_key": event.start_key,
+        }
+    )
+
+
+def _advanced(job: JobRecord, event: Advanced) -> JobRecord:
+    shown = advance(
+        Counters(job.requests_completed, job.requests_failed),
+        Counters(event.requests_completed, event.requests_failed),
+    )
+    return job.model_copy(
+        update={
+            "phase": event.phase,
+            "requests_total": event.requests_total or job.requests_total,
+            "requests_completed": shown.completed,
+            "requests_failed": shown.failed,
+            "estimated_tokens": event.estimated_tokens or job.estimated_tokens,
+            "progress": max(job.progress, event.progress),
+            "rows_per_second": event.rows_per_second,
+            "eta_seconds": event.eta_seconds,
+        }
+    )
+
+
+def _require_processing(job: JobRecord, what: str) -> None:
+    if job.status != "processing":
+        raise IllegalTransition(f"Job {job.job_id} is {job.status} and cannot {what}.", status=job.status)
+
+
+def _require_run(job: JobRecord, run: int) -> None:
+    _require_processing(job, "advance")
+    if run != job.run:
+        raise IllegalTransition(f"Run {run} of job {job.job_id} was superseded by run {job.run}.")

@@ -1,0 +1,32 @@
+"""The one version of the uploaded object that a job reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.job import InputVersion
+from pipelines.layout import JobPaths
+from pipelines.object_store import ObjectStore
+from pipelines.ranges import ReadBytes
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """A job's keys and its input's version."""
+
+    paths: JobPaths
+    version: InputVersion
+
+    def read_all(self, store: ObjectStore) -> bytes:
+        """The whole input; for small ones."""
+        return store.read_range(self.paths.input, 0, self.version.size, etag=self.version.etag)
+
+    def reader(self, store: ObjectStore, prefetched: bytes | None) -> ReadBytes:
+        """Reads parts of the input, from ``prefetched`` (the whole input) where it is given."""
+
+        def read(start: int, end: int) -> bytes:
+            if prefetched is not None:
+                return prefetched[start:end]
+            return store.read_range(self.paths.input, start, end, etag=self.version.etag)
+
+        return read

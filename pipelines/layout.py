@@ -1,0 +1,104 @@
+"""Where everything lies in the bucket."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+ACCOUNT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
+
+REGISTRY_EPOCH_KEY = "registry/epoch.json"
+ACTIVE_PREFIX = "registry/active/"
+KEYS_PREFIX = "accounts/keys/"
+IDEMPOTENCY_PREFIX = "accounts/idempotency/"
+JOBS_PREFIX = "batch/"
+INDEX_PREFIX = "accounts/jobs/"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MICROSECOND = 10**17
+
+
+@dataclass(frozen=True, slots=True)
+class JobPaths:
+    """The keys of one job's objects. Raises ValueError for names that must not become paths."""
+
+    account: str
+    job_id: str
+
+    def __post_init__(self) -> None:
+        if not ACCOUNT_PATTERN.fullmatch(self.account):
+            raise ValueError(f"not an account name: {self.account!r}")
+        if not JOB_ID_PATTERN.fullmatch(self.job_id):
+            raise ValueError(f"not a job id: {self.job_id!r}")
+
+    @property
+    def prefix(self) -> str:
+        return f"{JOBS_PREFIX}{self.account}/{self.job_id}/"
+
+    @property
+    def input(self) -> str:
+        return self.prefix + "input.ndjson"
+
+    @property
+    def record(self) -> str:
+        return self.prefix + "job.json"
+
+    @property
+    def plan(self) -> str:
+        return self.prefix + "plan.json"
+
+    @property
+    def results(self) -> str:
+        return self.prefix + "results.ndjson"
+
+    @property
+    def shards_prefix(self) -> str:
+        return self.prefix + "shards/"
+
+    def shard(self, index: int) -> str:
+        return f"{self.shards_prefix}{index:05d}.ndjson"
+
+    @property
+    def attempts_prefix(self) -> str:
+        return self.prefix + "attempts/"
+
+    @property
+    def active_marker(self) -> str:
+        """Present while the job may be processing, so that a new registry finds it without listing all jobs."""
+        return f"{ACTIVE_PREFIX}{self.account}/{self.job_id}"
+
+
+def index_prefix(account: str) -> str:
+    return f"{INDEX_PREFIX}{account}/"
+
+
+def index_key(account: str, job_id: str, created_at: datetime) -> str:
+    """A marker that sorts newest first, so that one listing gives an account's latest jobs."""
+    microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
+    return f"{index_prefix(account)}{_LATEST_MICROSECOND - microseconds:017d}-{job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A job as its marker in the account's list tells of it."""
+
+    account: str
+    job_id: str
+    created_at: datetime
+
+
+def read_index_key(key: str) -> IndexEntry:
+    """What ``index_key`` put into a key."""
+    account, _, name = key.removeprefix(INDEX_PREFIX).partition("/")
+    inverted, _, job_id = name.partition("-")
+    created_at = _EPOCH + timedelta(microseconds=_LATEST_MICROSECOND - int(inverted))
+    return IndexEntry(account, job_id, created_at)
+
+
+def idempotency_object(account: str, key_hash: str) -> str:
+    return f"{IDEMPOTENCY_PREFIX}{account}/{key_hash}.json"
+
+
+def api_key_object(key_hash: str) -> str:
+    return f"{KEYS_PREFIX}{key_hash}.json"

@@ -1,0 +1,334 @@
+"""The only place that talks to S3."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+
+T = TypeVar("T")
+
+_STREAM_CHUNK = 1024 * 1024
+_DELETE_THREADS = 16
+_MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
+_TRANSIENT_CODES = {
+    "InternalError",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "XMinioServerNotInitialized",
+}
+_TRANSIENT_ERRORS = (
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object's size in bytes, ETag (without quotes) and user metadata."""
+
+    key: str
+    size: int
+    etag: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as a listing shows it; ``size`` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedForm:
+    """A form that lets its holder upload one object: POST ``fields``, then the file, to ``url``."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class ObjectStore:
+    """One bucket. Calls are retried with jittered backoff for ``s3_retry_seconds``.
+
+    Raises StorageUnavailable when the storage still does not answer then, ObjectMissing for a key that is not there.
+    Can be pickled: a process makes its own connections. Thread-safe.
+    """
+
+    def __init__(self, settings: Settings, *, retry_seconds: float | None = None) -> None:
+        self._settings = settings
+        self._bucket = settings.s3_bucket
+        self._retry_seconds = settings.s3_retry_seconds if retry_seconds is None else retry_seconds
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.endswith("client")}
+
+    def _make_client(self, endpoint: str | None) -> S3Client:
+        secret = self._settings.s3_secret_key
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=self._settings.s3_region,
+            aws_access_key_id=self._settings.s3_access_key,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=5,
+                read_timeout=30,
+                # Retried here instead, where the time limit and an interrupted body are known.
+                retries={"total_max_attempts": 1},
+                max_pool_connections=32,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path" if endpoint else "virtual"},
+            ),
+        )
+
+    @cached_property
+    def _client(self) -> S3Client:
+        return self._make_client(self._settings.s3_endpoint)
+
+    @cached_property
+    def _public_client(self) -> S3Client:
+        return self._make_client(self._settings.s3_public_endpoint or self._settings.s3_endpoint)
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._retry_seconds
+        delay = 0.1
+        while True:
+            try:
+                return call()
+            except (BotoCoreError, ClientError) as error:
+                _raise_unless_transient(error)
+                if time.monotonic() + delay > deadline:
+                    raise StorageUnavailable(f"The object storage does not answer: {_reason(error)}") from error
+            time.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, 5.0)
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket if it is not there."""
+        try:
+            self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
+        except ObjectMissing:
+            self._retried(lambda: self._client.create_bucket(Bucket=self._bucket))
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> None:
+        """Store ``body`` under ``key``, whole or not at all."""
+        self._retried(
+            lambda: self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, Metadata=metadata or {}, ContentType=content_type
+            )
+        )
+
+    def get(self, key: str) -> bytes:
+        """The whole object; for small ones."""
+        return self._retried(lambda: self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def head(self, key: str) -> ObjectInfo:
+        """The object's size, ETag and metadata."""
+        found = self._retried(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        return ObjectInfo(key, found["ContentLength"], found["ETag"].strip('"'), found.get("Metadata", {}))
+
+    def read_range(self, key: str, start: int, end: int, *, etag: str) -> bytes:
+        """Bytes ``start`` to ``end`` (exclusive) of one version of an object.
+
+        An interrupted body is continued at its last good byte. Raises InputChanged when the object's ETag is not
+        ``etag`` or the object ends before ``end``.
+        """
+        received = bytearray()
+
+        def continue_reading() -> None:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=key, Range=f"bytes={start + len(received)}-{end - 1}", IfMatch=etag
+            )
+            if answer["ETag"].strip('"') != etag:
+                raise InputChanged
+            for chunk in answer["Body"].iter_chunks(_STREAM_CHUNK):
+                received.extend(chunk)
+
+        while len(received) < end - start:
+            try:
+                self._retried(continue_reading)
+            except (ObjectMissing, _PreconditionFailed) as error:
+                raise InputChanged from error
+        return bytes(received)
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.head(key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ListedObject]:
+        """The objects under ``prefix`` in lexical order."""
+        token: str | None = None
+        given = 0
+        while True:
+            wanted = 1000 if limit is None else min(1000, limit - given)
+            more: dict[str, Any] = {"ContinuationToken": token} if token else {}
+            page = self._retried(
+                lambda wanted=wanted, more=more: self._client.list_objects_v2(  # type: ignore[misc]
+                    Bucket=self._bucket, Prefix=prefix, MaxKeys=wanted, **more
+                )
+            )
+            for entry in page.get("Contents", []):
+                yield ListedObject(entry["Key"], entry["Size"], entry["LastModified"])
+                given += 1
+            token = page.get("NextContinuationToken")
+            if not page.get("IsTruncated") or not token or given == limit:
+                return
+
+    def delete(self, *keys: str) -> None:
+        """Remove objects; those that are not there are no error."""
+        # One by one: not every server takes batch deletes from current clients.
+        with ThreadPoolExecutor(_DELETE_THREADS) as threads:
+            list(threads.map(self._delete_one, keys))
+
+    def _delete_one(self, key: str) -> None:
+        self._retried(lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+
+    def presign_upload(self, key: str, *, max_bytes: int, seconds: int) -> PresignedForm:
+        """A form for uploading exactly this key, 1 to ``max_bytes`` bytes, for ``seconds``."""
+        made = self._public_client.generate_presigned_post(
+            self._bucket, key, Conditions=[["content-length-range", 1, max_bytes]], ExpiresIn=seconds
+        )
+        return PresignedForm(made["url"], made["fields"])
+
+    def presign_download(self, key: str, *, filename: str, seconds: int) -> str:
+        """A link to one object, which browsers save as ``filename``, for ``seconds``."""
+        return self._public_client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ResponseContentDisposition": f'attachment; filename="{filename}"',
+                "ResponseContentType": "application/x-ndjson",
+            },
+            ExpiresIn=seconds,
+        )
+
+    def abort_multiparts(self, prefix: str, *, before: datetime) -> int:
+        """Drop uploads under ``prefix`` that were begun before then and never completed; returns how many."""
+        found = self._retried(lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix))
+        stray = [upload for upload in found.get("Uploads", []) if upload["Initiated"] < before]
+        for upload in stray:
+            MultipartUpload(self, upload["Key"], upload["UploadId"]).abort()
+        return len(stray)
+
+    def begin_multipart(self, key: str) -> MultipartUpload:
+        """Begin an object that is put together from parts and appears when they are completed."""
+        made = self._retried(
+            lambda: self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ContentType="application/x-ndjson"
+            )
+        )
+        return MultipartUpload(self, key, made["UploadId"])
+
+
+class MultipartUpload:
+    """Parts, numbered from 1, of an object to be. Parts may be sent from several threads."""
+
+    def __init__(self, store: ObjectStore, key: str, upload_id: str) -> None:
+        self._store = store
+        self._target: dict[str, Any] = {"Bucket": store._bucket, "Key": key, "UploadId": upload_id}
+        self._etags: dict[int, str] = {}
+
+    def put_part(self, number: int, body: bytes) -> None:
+        part = self._store._retried(
+            lambda: self._store._client.upload_part(**self._target, PartNumber=number, Body=body)
+        )
+        self._etags[number] = part["ETag"]
+
+    def copy_part(self, number: int, source_key: str) -> None:
+        """A part that is a whole existing object, copied inside the storage."""
+        source: CopySourceTypeDef = {"Bucket": self._store._bucket, "Key": source_key}
+        part = self._store._retried(
+            lambda: self._store._client.upload_part_copy(**self._target, PartNumber=number, CopySource=source)
+        )
+        self._etags[number] = part["CopyPartResult"]["ETag"]
+
+    def complete(self) -> None:
+        parts: list[CompletedPartTypeDef] = [
+            {"ETag": etag, "PartNumber": number} for number, etag in sorted(self._etags.items())
+        ]
+        self._store._retried(
+            lambda: self._store._client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": parts})
+        )
+
+    def abort(self) -> None:
+        self._store._retried(lambda: self._store._client.abort_multipart_upload(**self._target))
+
+
+class _PreconditionFailed(Exception):
+    """The object is not the version that was asked for."""
+
+
+def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _MISSING or (status == 404 and code != "NoSuchBucket"):
+            raise ObjectMissing from error
+        if status in (412, 416):
+            raise _PreconditionFailed from error
+        if status >= 500 or code in _TRANSIENT_CODES:
+            return
+        raise StorageUnavailable(f"The object storage refused a call: {_reason(error)}") from error
+    if isinstance(error, NoCredentialsError):
+        raise StorageUnavailable(
+            "There are no credentials for the object storage: set LABELWORKS_S3_ACCESS_KEY and _SECRET_KEY."
+        ) from error
+    if not isinstance(error, _TRANSIENT_ERRORS):
+        raise error
+
+
+def _reason(error: BotoCoreError | ClientError) -> str:
+    if isinstance(error, ClientError):
+        found = error.response.get("Error", {})
+        return f"{error.operation_name} answered {found.get('Code', '?')}: {found.get('Message', '')}"
+    return str(error)

@@ -1,0 +1,152 @@
+"""A job from its uploaded input to its result file. Runs in a driver actor or in a plain script; needs no Serve."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from models.registry import load_token_counter
+from pipelines.dataset import classify_ranges
+from pipelines.job import JobConfig, Phase
+from pipelines.job_input import JobInput
+from pipelines.join import Shard, join_shards
+from pipelines.object_store import ObjectStore
+from pipelines.plan import Plan, make_plan
+from pipelines.progress import ProgressTracker
+from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
+from pipelines.scan import RangeScan, require_ndjson, scan_lines
+from pipelines.settings import MIB, Settings
+from pipelines.shards import finished_shards
+from pipelines.stored_plan import load_plan, save_plan
+
+logger = logging.getLogger(__name__)
+
+_SAMPLES = 4096
+_SAMPLES_PER_RANGE = 32
+_HEAD_BYTES = 64 * 1024
+# Up to here the whole input is read once and kept, instead of once for the scan and once to classify.
+_PREFETCH_BYTES = 4 * MIB
+_SCAN_CPUS = 0.01
+_SCANS_IN_FLIGHT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The exact counters of a finished job."""
+
+    completed: int
+    failed: int
+    tokens: int
+
+
+class JobObserver:
+    """Is told how a job goes. Any method may raise to stop the job; the default does nothing."""
+
+    def entered(self, phase: Phase) -> None:
+        """The job is now scanning, classifying or writing."""
+
+    def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
+        """The number of items is known; ``tracker`` holds the counters from here on."""
+
+
+def run_job(
+    store: ObjectStore,
+    settings: Settings,
+    job: JobInput,
+    config: JobConfig,
+    *,
+    classifiers: int,
+    watcher: Any,
+    observer: JobObserver,
+) -> Totals:
+    """Plan, scan, classify (in ``classifiers`` actors) and join one job, going on where finished shards end.
+
+    ``watcher`` is the actor that classifier actors report to (see ClassifierActor). Raises InputRejected for a file
+    that is not NDJSON, InputChanged when the input is overwritten meanwhile, StorageUnavailable.
+    """
+    observer.entered("scanning")
+    prefetched = job.read_all(store) if job.version.size <= _PREFETCH_BYTES else None
+    plan = load_plan(store, job)
+    if plan is None:
+        _remove_outputs(store, job)
+        plan = _scan(store, settings, job, prefetched)
+        save_plan(store, job, plan)
+    tracker = ProgressTracker(plan.items)
+    finished = finished_shards(store, job.paths, job.version.etag)
+    for receipt in finished.values():
+        tracker.finished(receipt)
+    observer.planned(plan, tracker)
+
+    observer.entered("classifying")
+    remaining = [planned for planned in plan.ranges if planned.index not in finished]
+    for receipt in classify_ranges(
+        store, settings, job, config, remaining, classifiers=classifiers, watcher=watcher, prefetched=prefetched
+    ):
+        tracker.finished(receipt)
+        finished[receipt.index] = receipt
+
+    observer.entered("writing")
+    shards = [Shard(job.paths.shard(index), receipt.size) for index, receipt in sorted(finished.items())]
+    join_shards(store, shards, job.paths.results)
+    return Totals(*tracker.totals())
+
+
+def number_of_ranges(size: int, settings: Settings) -> int:
+    """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
+    return len(_cut(size, settings))
+
+
+def _cut(size: int, settings: Settings) -> list[ByteRange]:
+    return cut_ranges(
+        size,
+        min_bytes=settings.range_min_bytes,
+        max_bytes=settings.range_max_bytes,
+        wanted=settings.ranges_per_job,
+    )
+
+
+def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
+    stale = [listed.key for listed in store.list(job.paths.shards_prefix)]
+    store.delete(*stale, job.paths.results)
+
+
+def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
+    ranges = _cut(job.version.size, settings)
+    samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
+    if prefetched is not None:
+        scans = [_scan_range(store, settings, job, cut, samples, prefetched) for cut in ranges]
+        head = prefetched[:_HEAD_BYTES]
+    else:
+        scans = _scan_in_parallel(store, settings, job, ranges, samples)
+        head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
+    require_ndjson(scans, head)
+    return make_plan(job.version, ranges, scans)
+
+
+def _scan_in_parallel(
+    store: ObjectStore, settings: Settings, job: JobInput, ranges: Sequence[ByteRange], samples: int
+) -> list[RangeScan]:
+    scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
+    results: dict[Any, int] = {}
+    scans: dict[int, RangeScan] = {}
+    waiting = list(reversed(ranges))
+    while waiting or results:
+        while waiting and len(results) < _SCANS_IN_FLIGHT:
+            cut = waiting.pop()
+            results[scan.remote(store, settings, job, cut, samples, None)] = cut.index
+        ready, _ = ray.wait(list(results), num_returns=1)
+        for reference in ready:
+            scans[results.pop(reference)] = ray.get(reference)
+    return [scans[cut.index] for cut in ranges]
+
+
+def _scan_range(
+    store: ObjectStore, settings: Settings, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
+) -> RangeScan:
+    data = read_lines_of(cut, job.version.size, job.reader(store, prefetched))
+    counter = load_token_counter(settings.model, weights=settings.model_weights)
+    return scan_lines(data, first=cut.index == 0, samples=samples, count_tokens=counter.count)

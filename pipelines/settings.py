@@ -1,0 +1,78 @@
+"""Every setting of the service, in one table, read from ``LABELWORKS_*`` environment variables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class Settings(BaseSettings):
+    """The operator's choices. Sizes are in bytes and times in seconds unless a name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="LABELWORKS_", frozen=True)
+
+    # Storage
+    s3_bucket: str = "labelworks"
+    s3_endpoint: str | None = Field(None, description="Where the service reaches S3; none means AWS.")
+    s3_public_endpoint: str | None = Field(
+        None, description="Where clients reach S3, if it is another address than s3_endpoint."
+    )
+    s3_region: str = "us-east-1"
+    s3_access_key: str | None = Field(None, description="None means the usual AWS credential chain.")
+    s3_secret_key: SecretStr | None = None
+    s3_retry_seconds: float = Field(600.0, gt=0, description="How long a job retries one storage call.")
+    s3_api_retry_seconds: float = Field(5.0, gt=0, description="The same while a client waits for an answer.")
+    upload_url_seconds: int = Field(3600, ge=60, le=7 * 86400)
+    download_url_seconds: int = Field(3600, ge=60, le=7 * 86400)
+
+    # Classification
+    model: str = Field("minilm", description="The engine that jobs run on.")
+    model_weights: str | None = Field(None, description="A folder with the model's files; none: its package.")
+    classifier_cpus: float = Field(
+        0.5,
+        gt=0,
+        description="CPUs that one classifier actor asks Ray for; keep the sum below the cluster's.",
+    )
+    classifier_gpus: int = Field(0, ge=0, description="Whole GPUs that one classifier actor asks for.")
+    classifier_threads: int | None = Field(None, ge=1, description="None: shared out among a node's actors.")
+    classifier_slots: int | None = Field(
+        None, ge=1, description="Classifiers that may run at once; none: what the cluster's CPUs or GPUs hold now."
+    )
+    kept_slots_share: float = Field(0.25, ge=0, lt=1, description="Share of the slots kept for small jobs.")
+    small_job_bytes: int = Field(16 * MIB, ge=0, description="Input size up to which a job counts as small.")
+    classifiers_per_job: int | None = Field(None, ge=1, description="None: as many as are free.")
+
+    # Pipeline
+    range_min_bytes: int = Field(128 * KIB, ge=1)
+    range_max_bytes: int = Field(8 * MIB, ge=1)
+    ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
+    range_attempts: int = Field(
+        12, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
+    )
+
+    # Jobs
+    heartbeat_seconds: float = Field(1.0, gt=0)
+    heartbeat_timeout_seconds: float = Field(20.0, gt=0)
+    driver_restarts: int = Field(5, ge=0, description="Driver deaths in one attempt before the job fails.")
+    job_retention_days: float = Field(30.0, gt=0)
+    pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")
+    sweep_seconds: float = Field(3600.0, gt=0, description="How often what has expired is removed.")
+    price_per_million_tokens_usd: float = Field(0.08, ge=0)
+
+    # API
+    api_replicas: int = Field(1, ge=1)
+    key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.job_retention_days)
+
+    @property
+    def pending_retention(self) -> timedelta:
+        return timedelta(hours=self.pending_retention_hours)

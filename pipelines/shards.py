@@ -1,0 +1,63 @@
+"""Shards: the result lines of one range as one object, with its counters in the object's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pipelines.layout import JobPaths
+from pipelines.object_store import ObjectInfo, ObjectStore
+
+_HEAD_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReceipt:
+    """What a finished shard holds: items answered, items answered with an error, tokens and bytes."""
+
+    index: int
+    completed: int
+    failed: int
+    tokens: int
+    size: int
+
+
+def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: ShardReceipt, input_etag: str) -> None:
+    """One PUT: the shard is there with its counters, or not at all."""
+    store.put(
+        paths.shard(receipt.index),
+        lines,
+        metadata={
+            "completed": str(receipt.completed),
+            "failed": str(receipt.failed),
+            "tokens": str(receipt.tokens),
+            "input": input_etag,
+        },
+        content_type="application/x-ndjson",
+    )
+
+
+def finished_shards(store: ObjectStore, paths: JobPaths, input_etag: str) -> dict[int, ShardReceipt]:
+    """The shards that exist for this version of the input, by range index."""
+    keys = [listed.key for listed in store.list(paths.shards_prefix)]
+    with ThreadPoolExecutor(_HEAD_THREADS) as threads:
+        found = threads.map(store.head, keys)
+        return dict(_receipts(found, input_etag))
+
+
+def _receipts(found: Iterable[ObjectInfo], input_etag: str) -> Iterable[tuple[int, ShardReceipt]]:
+    for info in found:
+        if info.metadata.get("input") != input_etag:
+            continue
+        index = int(info.key.rsplit("/", 1)[1].split(".")[0])
+        yield (
+            index,
+            ShardReceipt(
+                index=index,
+                completed=int(info.metadata["completed"]),
+                failed=int(info.metadata["failed"]),
+                tokens=int(info.metadata["tokens"]),
+                size=info.size,
+            ),
+        )

@@ -1,0 +1,119 @@
+"""The drivers that work on processing jobs: starting, adopting, hearing and dismissing them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from pipelines.driver import Assignment, JobDriver, driver_name
+from pipelines.exceptions import LabelworksError
+from pipelines.job import JobRecord
+from pipelines.job_input import JobInput
+from pipelines.layout import JobPaths
+from pipelines.settings import Settings
+from serve_app.admission import Running
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "labelworks"
+_IO_CPUS = 0.25
+# Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
+HEAD_RESOURCES = {"node:__internal_head__": 0.001}
+
+
+@dataclass(slots=True)
+class _Driver:
+    actor: Any
+    holds: Running
+    heard_at: float
+    died: bool = False
+    watch: asyncio.Task[None] | None = field(default=None)
+
+
+class DriverPool:
+    """One detached driver actor a job that runs. Lives in the registry's event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._drivers: dict[str, _Driver] = {}
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._drivers
+
+    def job_ids(self) -> list[str]:
+        return list(self._drivers)
+
+    def running(self) -> list[Running]:
+        """The classifier slots that are taken, by job."""
+        return [driver.holds for driver in self._drivers.values()]
+
+    def launch(self, job: JobRecord) -> None:
+        """Start a driver for a job whose input, run and slots are set."""
+        if job.input is None:
+            raise LabelworksError(f"Job {job.job_id} is processing without an input.")
+        registry = ray.get_runtime_context().current_actor
+        actor: Any = (
+            ray.remote(JobDriver)
+            .options(
+                name=driver_name(job.job_id, job.run),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                num_cpus=0,
+                resources=HEAD_RESOURCES,
+                max_concurrency=16,
+            )
+            .remote(self._settings, registry)
+        )
+        source = JobInput(JobPaths(job.account, job.job_id), job.input)
+        driver = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
+        ended = actor.run.remote(Assignment(source, job.config, job.run, job.slots))
+        driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
+        self._drivers[job.job_id] = driver
+
+    def adopt(self, job: JobRecord) -> None:
+        """After the registry's restart: a driver that lives goes on, and is heard of by its next report."""
+        try:
+            actor = ray.get_actor(driver_name(job.job_id, job.run), namespace=NAMESPACE)
+        except ValueError:
+            return
+        self._drivers[job.job_id] = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
+
+    def heard(self, job_id: str) -> None:
+        """The job's driver has reported."""
+        if job_id in self._drivers:
+            self._drivers[job_id].heard_at = time.monotonic()
+
+    def lost(self) -> list[str]:
+        """Jobs whose driver died or has been silent for too long."""
+        silent_since = time.monotonic() - self._settings.heartbeat_timeout_seconds
+        return [job_id for job_id, driver in self._drivers.items() if driver.died or driver.heard_at < silent_since]
+
+    def dismiss(self, job_id: str) -> None:
+        """End the job's driver, and with it every actor that it owns."""
+        driver = self._drivers.pop(job_id, None)
+        if driver is not None:
+            ray.kill(driver.actor, no_restart=True)
+
+    async def _watch(self, driver: _Driver, ended: Any) -> None:
+        """A driver's death is known as soon as Ray knows it, not only by its silence."""
+        try:
+            await ended
+        except RayError as error:
+            logger.warning("a driver died: %s", error)
+            driver.died = True
+
+
+def classifier_slots(settings: Settings) -> int:
+    """How many classifiers the cluster can run at once, leaving some CPU for reading and writing."""
+    if settings.classifier_slots is not None:
+        return settings.classifier_slots
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if settings.classifier_gpus:
+        return max(int(resources.get("GPU", 0)) // settings.classifier_gpus, 1)
+    return max(int((resources.get("CPU", 1.0) - _IO_CPUS) / settings.classifier_cpus), 1)

@@ -1,0 +1,23 @@
+"""The operator's access to the storage, of the embedded stack or of the deployment that the environment names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipelines.object_store import ObjectStore
+from pipelines.settings import Settings
+from serve_app.embedded.exceptions import EmbeddedStackError
+from serve_app.embedded.stack import is_running, read_state
+
+_RETRY_SECONDS = 5.0
+
+
+def operator_store(folder: Path) -> ObjectStore:
+    """The bucket that the environment's settings name, else that of the stack running in ``folder``."""
+    if not any(name in os.environ for name in ("LABELWORKS_S3_ENDPOINT", "LABELWORKS_S3_BUCKET")):
+        state = read_state(folder)
+        if not is_running(folder):
+            raise EmbeddedStackError(f"The stack in {folder} does not run: start it with 'labelworks dev'")
+        os.environ.update(state.settings_environment())
+    return ObjectStore(Settings(), retry_seconds=_RETRY_SECONDS)

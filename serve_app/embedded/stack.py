@@ -1,0 +1,195 @@
+"""Starting and stopping the whole service on this machine, with everything it keeps in one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import ray
+from ray import serve
+
+from pipelines.object_store import ObjectStore
+from pipelines.settings import MIB, Settings
+from serve_app.accounts import create_key
+from serve_app.deployment import APPLICATION_NAME, build
+from serve_app.driver_pool import NAMESPACE
+from serve_app.embedded.exceptions import EmbeddedStackError
+from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.registry_client import connect_registry
+
+DEFAULT_FOLDER = Path(".labelworks")
+DEFAULT_ACCOUNT = "default"
+_OBJECT_STORE_BYTES = 1024 * MIB
+_WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """What the stack keeps between runs, readable by its owner alone."""
+
+    http_port: int
+    s3_port: int
+    s3_access_key: str
+    s3_secret_key: str
+    account: str
+    api_key: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def settings_environment(self) -> dict[str, str]:
+        """The environment variables that point Settings at this stack."""
+        return {
+            "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
+            "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
+            "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
+            # One classifier uses all of a small machine's cores; more of them would only share these.
+            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where the service is, and a key for it."""
+
+    url: str
+    api_key: str
+    account: str
+
+
+@contextmanager
+def embedded_stack(folder: Path, *, http_port: int | None = None, s3_port: int | None = None) -> Iterator[Ready]:
+    """The running service; leaving the context stops it. Raises EmbeddedStackError with a one-line reason.
+
+    Ports not given are those of the last run where they are free, else any.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        state = _state_for_run(folder, http_port, s3_port)
+        os.environ.update(state.settings_environment())
+        gateway = S3Gateway(
+            folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key
+        )
+        with gateway:
+            settings = Settings()
+            store = ObjectStore(settings, retry_seconds=10)
+            store.ensure_bucket()
+            if state.api_key is None:
+                state = _replace_key(state, create_key(store, state.account))
+            _write_state(folder, state)
+            stopped = threading.Event()
+            watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
+            watcher.start()
+            try:
+                _start_ray_and_serve(state, settings)
+                yield Ready(state.url, state.api_key or "", state.account)
+            finally:
+                # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
+                ray.shutdown()
+                stopped.set()
+                watcher.join()
+
+
+def read_state(folder: Path) -> StackState:
+    """The state of the stack that was last run in ``folder``. Raises EmbeddedStackError where there is none."""
+    try:
+        return StackState(**json.loads((folder / "stack.json").read_text()))
+    except FileNotFoundError as error:
+        raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'") from error
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a stack runs in ``folder`` now."""
+    try:
+        with _locked(folder):
+            return False
+    except (EmbeddedStackError, FileNotFoundError) as error:
+        return isinstance(error, EmbeddedStackError)
+
+
+def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        namespace=NAMESPACE,
+        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=_OBJECT_STORE_BYTES,
+    )
+    loaded = connect_registry(settings).ping.remote()
+    serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
+    serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
+    ray.get(loaded)
+
+
+def _keep_running(gateway: S3Gateway, stopped: threading.Event) -> None:
+    while not stopped.wait(_WATCH_SECONDS):
+        if not gateway.running():
+            gateway.start()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EmbeddedStackError(
+                f"A stack already runs in {folder}: stop it, or use --data with another"
+            ) from error
+        yield
+
+
+def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> StackState:
+    try:
+        last: StackState | None = read_state(folder)
+    except EmbeddedStackError:
+        last = None
+    return StackState(
+        http_port=_choose_port(http_port, last.http_port if last else None),
+        s3_port=_choose_port(s3_port, last.s3_port if last else None),
+        s3_access_key=last.s3_access_key if last else "labelworks",
+        s3_secret_key=last.s3_secret_key if last else secrets.token_hex(20),
+        account=last.account if last else DEFAULT_ACCOUNT,
+        api_key=last.api_key if last else None,
+    )
+
+
+def _replace_key(state: StackState, api_key: str) -> StackState:
+    return StackState(**{**asdict(state), "api_key": api_key})
+
+
+def _write_state(folder: Path, state: StackState) -> None:
+    path = folder / "stack.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(state), indent=1))
+
+
+def _choose_port(told: int | None, last: int | None) -> int:
+    if told is not None:
+        if not _is_free(told):
+            raise EmbeddedStackError(f"Port {told} is taken: stop what listens on it, or choose another port")
+        return told
+    return last if last and _is_free(last) else free_port()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,116 @@
+"""The one place that turns exceptions into HTTP errors."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pipelines.exceptions import (
+    BadRequest,
+    BodyTooLarge,
+    Conflict,
+    JobNotFound,
+    LabelworksError,
+    RequestInvalid,
+    Unauthorized,
+    Unavailable,
+)
+from serve_app.schemas import ErrorBody, FieldError
+
+logger = logging.getLogger(__name__)
+
+_RETRY_AFTER_SECONDS = "5"
+_STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
+    (BadRequest, HTTPStatus.BAD_REQUEST),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (JobNotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (RequestInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+_HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+def error_response(error: LabelworksError) -> JSONResponse:
+    """The answer for one of our exceptions."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("unexpected %s: %s", type(error).__name__, error.message, exc_info=error)
+        return _envelope(status, LabelworksError.code, _INTERNAL_MESSAGE, {}, headers)
+    return _envelope(status, error.code, error.message, error.details, headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error of ``app`` the contract's shape."""
+
+    async def ours(_: Request, error: Exception) -> JSONResponse:
+        return error_response(error if isinstance(error, LabelworksError) else LabelworksError())
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        found = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+        return error_response(_request_invalid(found))
+
+    async def http(_: Request, error: Exception) -> JSONResponse:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        message = str(error.detail) if isinstance(error, HTTPException) else ""
+        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+        return _envelope(status, _HTTP_CODES.get(status, "BAD_REQUEST"), message, {}, headers)
+
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        logger.error("unexpected error", exc_info=error)
+        return error_response(LabelworksError())
+
+    app.add_exception_handler(LabelworksError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+
+
+_INTERNAL_MESSAGE = "Something went wrong inside the service. Quote the X-Request-ID of this answer to its operator."
+
+
+def _envelope(status: int, code: str, message: str, details: dict[str, Any], headers: dict[str, str]) -> JSONResponse:
+    body = ErrorBody(error=code.lower().replace("_", "-"), code=code, message=message, details=details, detail=message)
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+
+
+def _request_invalid(found: dict[str, Any]) -> RequestInvalid:
+    """One sentence for the first thing that is wrong, naming the field, the limit and the value seen."""
+    cause = found.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        return RequestInvalid(str(cause), field=cause.field)
+    kind = found.get("type")
+    if kind == "json_invalid":
+        return RequestInvalid(f"The body is not valid JSON: {found.get('ctx', {}).get('error', '')}", field="body")
+    path = [str(part) for part in found.get("loc", ())[1:]]
+    field = ".".join(path) or "body"
+    if kind == "extra_forbidden":
+        return RequestInvalid(f"Unknown field {field[:100]!r}", field=field[:100])
+    seen = _seen(found.get("input"))
+    message = str(found.get("msg", "is not valid"))
+    return RequestInvalid(f"{field[:200]}: {message}{seen}", field=field[:200])
+
+
+def _seen(value: Any) -> str:
+    match value:
+        case bool() | int() | float():
+            return f", not {value}"
+        case str():
+            shown = value.encode("utf-8", "replace").decode()
+            return f"; seen: {shown[:50]!r} ({len(value):,} characters)"
+        case list() | dict():
+            return f"; seen: {len(value):,} entries"
+        case _:
+            return ""

@@ -1,0 +1,51 @@
+"""The check of an uploaded file before its job is started."""
+
+from __future__ import annotations
+
+from models.registry import load_token_counter
+from pipelines.exceptions import InputMissing, InputRejected, ObjectMissing
+from pipelines.job import InputVersion
+from pipelines.job_input import JobInput
+from pipelines.layout import JobPaths
+from pipelines.object_store import ObjectStore
+from pipelines.scan import estimate_tokens, require_ndjson, require_text, scan_lines
+from pipelines.settings import GIB, KIB, Settings
+
+# S3's own ceiling for one upload.
+MAX_INPUT_BYTES = 5 * GIB
+_HEAD_BYTES = 256 * KIB
+_SAMPLES = 256
+
+
+def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings) -> tuple[InputVersion, int]:
+    """The upload's version and a first estimate of its tokens, from its head.
+
+    Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON. A file whose
+    head alone does not tell passes; the job's scan reads all of it.
+    """
+    try:
+        info = store.head(paths.input)
+    except ObjectMissing as error:
+        raise InputMissing(
+            f"No file was uploaded for job {paths.job_id}. POST it to upload_url with every upload_fields entry, the"
+            " file last, then start the job."
+        ) from error
+    if info.size == 0:
+        raise InputRejected("The uploaded file is empty (0 bytes).", size=0)
+    if info.size > MAX_INPUT_BYTES:
+        raise InputRejected(
+            f"The uploaded file has {info.size:,} bytes; the limit is {MAX_INPUT_BYTES:,} (5 GB).",
+            limit=MAX_INPUT_BYTES,
+            size=info.size,
+        )
+    version = InputVersion(etag=info.etag, size=info.size)
+    head = JobInput(paths, version).reader(store, None)(0, min(info.size, _HEAD_BYTES))
+    require_text(head)
+    whole = len(head) == info.size
+    lines = head if whole else head[: head.rfind(b"\n") + 1]
+    counter = load_token_counter(settings.model, weights=settings.model_weights)
+    scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
+    if whole:
+        require_ndjson([scan], head)
+    share = info.size / len(lines) if lines else 1.0
+    return version, round(estimate_tokens([scan]) * share)

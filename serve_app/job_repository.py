@@ -1,0 +1,135 @@
+"""Job records in the object storage: the truth that every cache is made from."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.exceptions import IdempotencyConflict, JobNotFound, ObjectMissing, RegistrySuperseded
+from pipelines.job import JobRecord
+from pipelines.layout import (
+    ACTIVE_PREFIX,
+    REGISTRY_EPOCH_KEY,
+    JobPaths,
+    idempotency_object,
+    index_key,
+    index_prefix,
+    read_index_key,
+)
+from pipelines.object_store import ObjectStore
+
+_LOAD_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's Idempotency-Key and the body that came with it, as hashes."""
+
+    key_hash: str
+    body_hash: str
+
+
+class JobRepository:
+    """Reads and writes job records on behalf of one registry, whose epoch every record carries.
+
+    Raises RegistrySuperseded on a write once a newer registry has claimed the bucket.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._holder = uuid.uuid4().hex
+        self.epoch = 0
+
+    def claim(self) -> None:
+        """Become the one that may write. The last of several claimants wins; the others find out on writing."""
+        try:
+            claimed = json.loads(self._store.get(REGISTRY_EPOCH_KEY))["epoch"]
+        except ObjectMissing:
+            claimed = 0
+        self.epoch = claimed + 1
+        claim = json.dumps({"epoch": self.epoch, "holder": self._holder})
+        self._store.put(REGISTRY_EPOCH_KEY, claim.encode())
+
+    def claim_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
+        """The id of the job that belongs to this key: ``job_id`` if the key is new, else the earlier one.
+
+        Raises IdempotencyConflict when the key came with another body.
+        """
+        name = idempotency_object(account, key.key_hash)
+        try:
+            known = json.loads(self._store.get(name))
+        except ObjectMissing:
+            entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
+            self._store.put(name, json.dumps(entry).encode())
+            return job_id
+        if known["body"] != key.body_hash:
+            raise IdempotencyConflict
+        return str(known["job_id"])
+
+    def create(self, job: JobRecord) -> JobRecord:
+        """Store a new job and its place in the account's list."""
+        # The marker first: one without a record is skipped, a record without one would be lost.
+        self._require_claim()
+        self._store.put(index_key(job.account, job.job_id, job.created_at), b"")
+        return self.save(job)
+
+    def save(self, job: JobRecord) -> JobRecord:
+        """Store the record, and keep the marker of a processing job in step with it."""
+        self._require_claim()
+        paths = JobPaths(job.account, job.job_id)
+        stamped = job.model_copy(update={"epoch": self.epoch})
+        if job.status == "processing":
+            self._store.put(paths.active_marker, b"")
+        self._store.put(paths.record, stamped.model_dump_json().encode())
+        if job.status != "processing":
+            self._store.delete(paths.active_marker)
+        return stamped
+
+    def load(self, account: str, job_id: str) -> JobRecord:
+        """Raises JobNotFound."""
+        try:
+            key = JobPaths(account, job_id).record
+        except ValueError as error:
+            raise JobNotFound(f"There is no job {job_id[:50]}.") from error
+        try:
+            return JobRecord.model_validate_json(self._store.get(key))
+        except ObjectMissing as error:
+            raise JobNotFound(f"There is no job {job_id}.") from error
+
+    def newest(self, account: str, limit: int) -> list[str]:
+        """Ids of the account's latest jobs, newest first."""
+        return [read_index_key(listed.key).job_id for listed in self._store.list(index_prefix(account), limit=limit)]
+
+    def active(self) -> list[JobRecord]:
+        """Every job that was processing when its record was last written."""
+        names = [listed.key.removeprefix(ACTIVE_PREFIX).split("/") for listed in self._store.list(ACTIVE_PREFIX)]
+        return [job for job in self.load_all((name[0], name[1]) for name in names) if job.status == "processing"]
+
+    def delete(self, job: JobRecord) -> None:
+        """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
+        self._require_claim()
+        paths = JobPaths(job.account, job.job_id)
+        self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
+        self._store.delete(paths.record, paths.active_marker)
+        self._store.delete(index_key(job.account, job.job_id, job.created_at))
+
+    def load_all(self, names: Iterable[tuple[str, str]]) -> list[JobRecord]:
+        """The records of these (account, job id) pairs, without those that are not there."""
+
+        def load(name: tuple[str, str]) -> JobRecord | None:
+            try:
+                return self.load(*name)
+            except JobNotFound:
+                return None
+
+        with ThreadPoolExecutor(_LOAD_THREADS) as threads:
+            return [job for job in threads.map(load, names) if job]
+
+    def _require_claim(self) -> None:
+        current = json.loads(self._store.get(REGISTRY_EPOCH_KEY))
+        if current["epoch"] > self.epoch or current["holder"] != self._holder:
+            raise RegistrySuperseded

@@ -1,0 +1,279 @@
+"""The job registry: one detached actor that owns every job's state and sees to it that drivers work on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+
+from pipelines.exceptions import AccountBusy, DriverSuperseded, JobNotFound, RegistrySuperseded
+from pipelines.job import (
+    Advanced,
+    Completed,
+    DriverAssigned,
+    Event,
+    Failed,
+    InputVersion,
+    JobConfig,
+    JobRecord,
+    Started,
+    is_same_start,
+    require_deletable,
+    transition,
+)
+from pipelines.object_store import ObjectStore
+from pipelines.run import Totals, number_of_ranges
+from pipelines.settings import Settings
+from serve_app.admission import Capacity, Waiting, admit
+from serve_app.driver_pool import DriverPool, classifier_slots
+from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.retention import Retention
+
+logger = logging.getLogger(__name__)
+
+ACTOR_NAME = "job-registry"
+CANCELLED = "cancelled"
+_RECONCILE_SECONDS = 1.0
+_SAVE_PROGRESS_SECONDS = 10.0
+_CACHED_JOBS = 10_000
+_RETRY_SECONDS = 30.0
+
+
+class JobRegistry:
+    """Async actor; every method may be called by any API replica or driver at any time.
+
+    A change of state is in the object storage before its caller hears of it. Of its own death nothing is lost but
+    progress counters, which drivers report again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
+        self._repository = JobRepository(store)
+        self._retention = Retention(store, self._repository, settings)
+        self._repository.claim()
+        self._active = {job.job_id: job for job in self._repository.active()}
+        self._ended: OrderedDict[str, JobRecord] = OrderedDict()
+        self._saved_at: defaultdict[str, float] = defaultdict(float)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._drivers = DriverPool(settings)
+        for job in self._active.values():
+            if job.run:
+                self._drivers.adopt(job)
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS)),
+            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds)),
+        ]
+
+    async def ping(self) -> int:
+        """The registry's epoch, once it has loaded what is processing."""
+        return self._repository.epoch
+
+    async def create(
+        self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None = None
+    ) -> JobRecord:
+        """A new job, or the one that an earlier create with the same key and body made.
+
+        Raises IdempotencyConflict when the key came with another body.
+        """
+        now = datetime.now(UTC)
+        job = JobRecord(
+            job_id=job_id,
+            account=account,
+            config=config,
+            created_at=now,
+            expires_at=now + self._settings.pending_retention,
+        )
+        async with self._locks[account]:
+            if idempotency is not None:
+                claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
+                if claimed != job_id:
+                    try:
+                        return await self.get(account, claimed)
+                    except JobNotFound:
+                        # The first create was cut off before the job itself was written.
+                        job = job.model_copy(update={"job_id": claimed})
+            saved = await self._stored(self._repository.create, job)
+        self._remember(saved)
+        return saved
+
+    async def get(self, account: str, job_id: str) -> JobRecord:
+        """Raises JobNotFound, also for another account's job."""
+        job = self._active.get(job_id) or self._ended.get(job_id)
+        if job is None:
+            job = await asyncio.to_thread(self._repository.load, account, job_id)
+            self._remember(job)
+        if job.account != account:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return job
+
+    async def newest(self, account: str, limit: int) -> list[JobRecord]:
+        """The account's latest jobs, newest first."""
+        ids = await asyncio.to_thread(self._repository.newest, account, limit)
+        found = await asyncio.gather(*(self.get(account, job_id) for job_id in ids), return_exceptions=True)
+        for outcome in found:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound):
+                raise outcome
+        return [outcome for outcome in found if isinstance(outcome, JobRecord)]
+
+    async def start(
+        self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
+    ) -> JobRecord:
+        """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
+        async with self._locks[account]:
+            job = await self.get(account, job_id)
+            if is_same_start(job, start_key):
+                return job
+            started = transition(job, Started(datetime.now(UTC), version, estimated_tokens, start_key))
+            busy = next((other.job_id for other in self._active.values() if other.account == account), None)
+            if busy:
+                raise AccountBusy(
+                    f"Job {busy} of this account is still processing, and an account has one processing job at a"
+                    " time. Start this job when that one has ended.",
+                    processing=busy,
+                )
+            return await self._save(started)
+
+    async def cancel(self, account: str, job_id: str) -> JobRecord:
+        """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
+        async with self._locks[account]:
+            job = await self.get(account, job_id)
+            failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
+            self._drivers.dismiss(job_id)
+            return failed
+
+    async def delete(self, account: str, job_id: str) -> None:
+        """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
+        async with self._locks[account]:
+            job = await self.get(account, job_id)
+            require_deletable(job)
+            await self._stored(self._repository.delete, job)
+            self._ended.pop(job_id, None)
+
+    async def driver_report(self, job_id: str, report: Advanced) -> bool:
+        """A driver's heartbeat. False tells a driver that was superseded to stop."""
+        job = self._active.get(job_id)
+        if job is None or job.run != report.run:
+            return False
+        self._drivers.heard(job_id)
+        advanced = transition(job, report)
+        self._active[job_id] = advanced
+        news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
+        if news or time.monotonic() - self._saved_at[job_id] > _SAVE_PROGRESS_SECONDS:
+            self._saved_at[job_id] = time.monotonic()
+            async with self._locks[job.account]:
+                if self._active.get(job_id) is advanced:
+                    await self._stored(self._repository.save, advanced)
+        return True
+
+    async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
+        """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
+        now = datetime.now(UTC)
+        event: Event
+        if totals is None:
+            event = Failed(now, error or "The job failed.", self._settings.retention, run)
+        else:
+            event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
+        await self._change(job_id, event)
+
+    async def _change(self, job_id: str, event: Event) -> JobRecord:
+        """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""
+        job = self._active.get(job_id)
+        if job is None:
+            raise DriverSuperseded
+        async with self._locks[job.account]:
+            job = self._active.get(job_id)
+            run = getattr(event, "run", None)
+            if job is None or (run is not None and run != job.run):
+                raise DriverSuperseded
+            return await self._save(transition(job, event))
+
+    async def _save(self, job: JobRecord) -> JobRecord:
+        saved = await self._stored(self._repository.save, job)
+        self._remember(saved)
+        return saved
+
+    async def _stored(self, write: Any, job: JobRecord) -> JobRecord:
+        try:
+            saved: JobRecord = await asyncio.to_thread(write, job)
+        except RegistrySuperseded:
+            logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
+            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        return saved
+
+    def _remember(self, job: JobRecord) -> None:
+        if job.status == "processing":
+            self._active[job.job_id] = job
+            self._ended.pop(job.job_id, None)
+            return
+        self._active.pop(job.job_id, None)
+        self._ended[job.job_id] = job
+        self._ended.move_to_end(job.job_id)
+        while len(self._ended) > _CACHED_JOBS:
+            self._ended.popitem(last=False)
+
+    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await task()
+            except Exception:
+                logger.exception("%s failed; trying again", getattr(task, "__name__", "a task"))
+            await asyncio.sleep(seconds)
+
+    async def _sweep(self) -> None:
+        """Remove what has expired, and what no job record speaks for."""
+        now = datetime.now(UTC)
+        for account, job_id in await asyncio.to_thread(self._retention.expired, now):
+            async with self._locks[account]:
+                if job_id not in self._active:
+                    job = await asyncio.to_thread(self._repository.load, account, job_id)
+                    await self._stored(self._repository.delete, job)
+                    self._ended.pop(job_id, None)
+        await asyncio.to_thread(self._retention.remove_orphans, now)
+
+    async def _reconcile(self) -> None:
+        """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
+        for job_id in self._drivers.job_ids():
+            if job_id not in self._active:
+                self._drivers.dismiss(job_id)
+                self._saved_at.pop(job_id, None)
+        for job_id in self._drivers.lost():
+            self._drivers.dismiss(job_id)
+            await self._replace_driver(self._active[job_id])
+        queue = [job for job in self._active.values() if job.job_id not in self._drivers]
+        if queue:
+            await self._admit(sorted(queue, key=lambda job: job.started_at or job.created_at))
+
+    async def _replace_driver(self, job: JobRecord) -> None:
+        if job.driver_deaths >= self._settings.driver_restarts:
+            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
+            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
+            return
+        event = DriverAssigned(replaces_dead=True, slots=job.slots, in_kept_slots=job.in_kept_slots)
+        self._drivers.launch(await self._change(job.job_id, event))
+
+    async def _admit(self, queue: Sequence[JobRecord]) -> None:
+        slots = await asyncio.to_thread(classifier_slots, self._settings)
+        capacity = Capacity.of(slots, self._settings.kept_slots_share)
+        waiting = [self._waiting(job, capacity) for job in queue]
+        for admission in admit(capacity, self._drivers.running(), waiting):
+            event = DriverAssigned(slots=admission.slots, in_kept_slots=admission.in_kept)
+            try:
+                self._drivers.launch(await self._change(admission.job_id, event))
+            except DriverSuperseded:
+                logger.info("job %s was cancelled before it was launched", admission.job_id)
+
+    def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
+        size = job.input.size if job.input else 0
+        return Waiting(
+            job.job_id,
+            small=size <= self._settings.small_job_bytes,
+            wanted=min(self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings)),
+        )

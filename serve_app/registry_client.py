@@ -1,0 +1,82 @@
+"""How an API replica talks to the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from pipelines.exceptions import LabelworksError, Unavailable
+from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.settings import Settings
+from serve_app.driver_pool import HEAD_RESOURCES, NAMESPACE
+from serve_app.job_repository import IdempotencyKey
+from serve_app.registry import ACTOR_NAME, JobRegistry
+
+_TIMEOUT_SECONDS = 20.0
+
+
+def connect_registry(settings: Settings) -> Any:
+    """The registry's actor, which is made if there is none."""
+    return (
+        ray.remote(JobRegistry)
+        .options(
+            name=ACTOR_NAME,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            max_restarts=-1,
+            num_cpus=0,
+            resources=HEAD_RESOURCES,
+            max_concurrency=1000,
+        )
+        .remote(settings)
+    )
+
+
+class RegistryClient:
+    """Calls the registry; raises its exceptions as they were, and Unavailable while it cannot answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._actor: Any = None
+
+    async def create(
+        self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None
+    ) -> JobRecord:
+        return cast(JobRecord, await self._call("create", account, job_id, config, idempotency))
+
+    async def get(self, account: str, job_id: str) -> JobRecord:
+        return cast(JobRecord, await self._call("get", account, job_id))
+
+    async def newest(self, account: str, limit: int) -> list[JobRecord]:
+        return cast(list[JobRecord], await self._call("newest", account, limit))
+
+    async def start(
+        self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None
+    ) -> JobRecord:
+        return cast(JobRecord, await self._call("start", account, job_id, version, estimated_tokens, start_key))
+
+    async def cancel(self, account: str, job_id: str) -> JobRecord:
+        return cast(JobRecord, await self._call("cancel", account, job_id))
+
+    async def delete(self, account: str, job_id: str) -> None:
+        await self._call("delete", account, job_id)
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        if self._actor is None:
+            self._actor = await asyncio.to_thread(connect_registry, self._settings)
+        answer = getattr(self._actor, method).remote(*arguments)
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), _TIMEOUT_SECONDS)
+        except RayTaskError as error:
+            if isinstance(error.cause, LabelworksError):
+                raise error.cause from None
+            raise
+        except RayActorError as error:
+            self._actor = None
+            raise Unavailable("The job registry is restarting. Try again shortly.") from error
+        except TimeoutError as error:
+            raise Unavailable("The job registry does not answer in time. Try again shortly.") from error

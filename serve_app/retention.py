@@ -1,0 +1,64 @@
+"""What may be removed: jobs that have expired, and objects that no job record speaks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from pipelines.job import JobRecord
+from pipelines.layout import IDEMPOTENCY_PREFIX, INDEX_PREFIX, JOBS_PREFIX, JobPaths, read_index_key
+from pipelines.object_store import ListedObject, ObjectStore
+from pipelines.settings import Settings
+from serve_app.job_repository import JobRepository
+
+
+class Retention:
+    """Finds what has outlived its time in the bucket."""
+
+    def __init__(self, store: ObjectStore, repository: JobRepository, settings: Settings) -> None:
+        self._store = store
+        self._repository = repository
+        self._settings = settings
+
+    def expired(self, now: datetime) -> list[tuple[str, str]]:
+        """Account and id of every job that is to be removed now."""
+        young = now - min(self._settings.pending_retention, self._settings.retention)
+        entries = [read_index_key(listed.key) for listed in self._store.list(INDEX_PREFIX)]
+        old = ((entry.account, entry.job_id) for entry in entries if entry.created_at < young)
+        return [
+            (job.account, job.job_id)
+            for job in self._repository.load_all(old)
+            if is_expired(job, now, self._settings.retention, self._has_upload(job))
+        ]
+
+    def remove_orphans(self, now: datetime) -> None:
+        """Remove uploads begun and never completed, objects of jobs without a record, and old idempotency keys."""
+        before = now - self._settings.pending_retention
+        self._store.abort_multiparts(JOBS_PREFIX, before=before)
+        self._store.delete(*orphans(self._store.list(JOBS_PREFIX), before))
+        for listed in list(self._store.list(IDEMPOTENCY_PREFIX)):
+            if listed.modified < before:
+                self._store.delete(listed.key)
+
+    def _has_upload(self, job: JobRecord) -> bool:
+        return job.status == "pending" and self._store.exists(JobPaths(job.account, job.job_id).input)
+
+
+def is_expired(job: JobRecord, now: datetime, retention: timedelta, has_upload: bool) -> bool:
+    """A pending job without its file goes at ``expires_at``, one with it as late as an ended job would."""
+    if job.status == "processing" or job.expires_at is None:
+        return False
+    if job.status == "pending" and has_upload:
+        return job.created_at + retention <= now
+    return job.expires_at <= now
+
+
+def orphans(listing: Iterable[ListedObject], before: datetime) -> list[str]:
+    """Keys, older than ``before``, of jobs that have no record in the listing (which is in lexical order)."""
+    found: list[str] = []
+    for prefix, group in groupby(listing, key=lambda listed: "/".join(listed.key.split("/")[:3]) + "/"):
+        objects = list(group)
+        if not any(listed.key == f"{prefix}job.json" for listed in objects):
+            found += [listed.key for listed in objects if listed.modified < before]
+    return found

@@ -1,0 +1,64 @@
+"""The stack is stopped or killed in mid-job and started again: the job goes on where its shards end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.integration.service import (
+    RunningStack,
+    create_uploaded,
+    download,
+    has_ended,
+    ndjson,
+    run_to_end,
+    start,
+    wait_for,
+)
+from tests.integration.texts import varied_texts
+
+# Small ranges, so that a job of a few seconds has finished shards to keep when it is interrupted.
+SMALL_RANGES = {"LABELWORKS_RANGE_MIN_BYTES": "16384"}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_bytes(tmp_path: Path) -> None:
+    data = ndjson(varied_texts(4000))
+    stack = RunningStack.start(tmp_path, **SMALL_RANGES)
+    with stack, stack.client() as client:
+        _, undisturbed = run_to_end(client, data)
+        job_id = create_uploaded(client, data)
+        start(client, job_id)
+        before = wait_for(client, job_id, lambda state: state["requests_completed"] >= 1000)
+        stack.kill()
+
+    restarted = RunningStack.start(tmp_path, **SMALL_RANGES)
+    with restarted, restarted.client() as client:
+        assert restarted.url == stack.url
+        assert restarted.api_key == stack.api_key
+        resumed = wait_for(client, job_id, lambda state: state["requests_total"] > 0)
+        final = wait_for(client, job_id, has_ended)
+        assert download(client, job_id) == undisturbed
+    assert before["status"] == "processing"
+    assert resumed["status"] in ("processing", "completed")
+    assert (final["status"], final["requests_completed"], final["attempt"]) == ("completed", 4000, 1)
+
+
+def test_ctrl_c_stops_the_stack_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    stack = RunningStack.start(tmp_path)
+    with stack.client() as client:
+        job_id = create_uploaded(client, ndjson(varied_texts(2000)))
+        start(client, job_id)
+        wait_for(client, job_id, lambda state: state["phase"] == "classifying")
+    processes = stack.processes()
+    stack.stop()
+    assert stack.process.returncode == 0
+    assert len(processes) > 5
+    assert [pid for pid in processes if alive(pid)] == []

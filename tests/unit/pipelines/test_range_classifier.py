@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from models.protocol import OnBatch
+from models.task import ClassificationTask, Prediction, ScoredLabel
+from pipelines import range_classifier
+from pipelines.attempts import Attempt, Span
+from pipelines.ndjson import ItemError, parse_line, split_lines
+from pipelines.range_classifier import OnProgress, RangeResult, answer_texts
+from pipelines.results import ResultRenderer
+from tests.unit.pipelines.strategies import input_bytes
+
+TASK = ClassificationTask(labels=("even", "odd"))
+
+
+class Poisoned(Exception):
+    """A text that the classifier cannot take."""
+
+
+class LengthClassifier:
+    """Answers by the length of a text, batch by batch, and raises for texts that hold 'poison'."""
+
+    def __init__(self, batch: int = 3, poison: str = "poison") -> None:
+        self._batch = batch
+        self._poison = poison
+        self.calls: list[list[str]] = []
+
+    def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+        self.calls.append(list(texts))
+        assert texts, "asked to classify nothing"
+        answers: list[Prediction] = []
+        for start in range(0, len(texts), self._batch):
+            batch = texts[start : start + self._batch]
+            if any(self._poison in text for text in batch):
+                raise Poisoned(self._poison)
+            answers += [predict(text) for text in batch]
+            if on_batch:
+                on_batch(len(batch), sum(map(len, batch)))
+        return answers
+
+
+def predict(text: str) -> Prediction:
+    return Prediction((ScoredLabel("odd" if len(text) % 2 else "even", 0.75),), tokens=len(text))
+
+
+def ignore(completed: int, failed: int) -> None:
+    pass
+
+
+def classify_range(
+    data: bytes,
+    *,
+    first: bool,
+    task: ClassificationTask,
+    classifier: LengthClassifier,
+    on_progress: OnProgress,
+    attempt: Attempt | None = None,
+    groups: list[Span] | None = None,
+) -> RangeResult:
+    return range_classifier.classify_range(
+        data,
+        first=first,
+        task=task,
+        classifier=classifier,
+        attempt=attempt or Attempt(1),
+        on_progress=on_progress,
+        on_group=(groups if groups is not None else []).append,
+    )
+
+
+def lines_of(*texts: object) -> bytes:
+    return b"".join(json.dumps({"id": number, "text": text}).encode() + b"\n" for number, text in enumerate(texts))
+
+
+@given(data=input_bytes(), first=st.booleans())
+@example(data=b"", first=True)
+@example(data=b"oops", first=True)
+def test_line_n_answers_item_n_of_any_bytes(data: bytes, first: bool) -> None:
+    result = classify_range(
+        data, first=first, task=TASK, classifier=LengthClassifier(poison="\x00never"), on_progress=ignore
+    )
+    items = [parse_line(line) for line in split_lines(data, first=first)]
+    lines = result.lines.split(b"\n")
+    assert lines.pop() == b""
+    assert len(lines) == len(items) == result.completed + result.failed
+    tokens = 0
+    renderer = ResultRenderer(TASK)
+    for line, item in zip(lines, items, strict=True):
+        if item.text is None:
+            assert item.error
+            assert json.loads(line)["error"] == {"code": item.error.code, "message": item.error.message}
+        else:
+            assert line.decode() == renderer.answer(predict(item.text), item.ids)
+            tokens += len(item.text)
+    assert result.tokens == tokens
+    assert result.failed == sum(item.text is None for item in items)
+
+
+@given(
+    texts=st.lists(st.sampled_from(["fine", "poison", "ok", "a poisoned one"]), min_size=2, max_size=20).filter(
+        lambda texts: any("poison" not in text for text in texts)
+    ),
+    batch=st.integers(1, 5),
+)
+def test_texts_that_make_the_classifier_raise_are_found_and_the_others_answered(texts: list[str], batch: int) -> None:
+    answers = answer_texts(LengthClassifier(batch), texts)
+    assert len(answers) == len(texts)
+    for text, answer in zip(texts, answers, strict=True):
+        if "poison" in text:
+            assert answer == ItemError("classifier_error", "The classifier failed on this text: Poisoned")
+        else:
+            assert answer == predict(text)
+
+
+def test_a_poisoned_text_is_answered_in_its_line_with_its_id() -> None:
+    data = lines_of("a", "poison", "bb") + b"oops\n" + lines_of("c")
+    result = classify_range(data, first=True, task=TASK, classifier=LengthClassifier(), on_progress=ignore)
+    assert result.lines.decode().splitlines() == [
+        '{"id":0,"label":"odd","confidence":0.75,"tokens":1}',
+        '{"id":1,"error":{"code":"classifier_error","message":"The classifier failed on this text: Poisoned"}}',
+        '{"id":2,"label":"even","confidence":0.75,"tokens":2}',
+        '{"error":{"code":"invalid_json","message":"The line is not valid JSON: invalid character (byte 0)"}}',
+        '{"id":0,"label":"odd","confidence":0.75,"tokens":1}',
+    ]
+    assert (result.completed, result.failed, result.tokens) == (3, 2, 4)
+
+
+def test_one_poisoned_text_costs_about_two_calls_a_halving() -> None:
+    classifier = LengthClassifier(batch=1000)
+    answer_texts(classifier, ["fine"] * 500 + ["poison"] + ["fine"] * 523)
+    assert len(classifier.calls) <= 2 + 2 * 10
+
+
+@pytest.mark.parametrize("count", [20, 33])
+def test_a_classifier_that_fails_on_each_of_many_texts_raises_since_they_are_not_at_fault(count: int) -> None:
+    with pytest.raises(RuntimeError, match=str(count)):
+        answer_texts(LengthClassifier(), ["poison"] * count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 19])
+def test_a_few_texts_that_all_fail_are_answered_with_errors(count: int) -> None:
+    answers = answer_texts(LengthClassifier(), ["poison"] * count)
+    assert [answer.code for answer in answers if isinstance(answer, ItemError)] == ["classifier_error"] * count
+
+
+def test_an_interruption_is_not_blamed_on_a_text() -> None:
+    class Interrupted(LengthClassifier):
+        def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer_texts(Interrupted(), ["a", "b"])
+
+
+def test_a_range_without_usable_items_asks_the_classifier_for_nothing() -> None:
+    classifier = LengthClassifier()
+    result = classify_range(b"oops\n\n{}\n", first=True, task=TASK, classifier=classifier, on_progress=ignore)
+    assert (result.completed, result.failed, result.tokens) == (0, 2, 0)
+    assert classifier.calls == []
+
+
+def test_progress_counts_bad_lines_at_once_and_texts_batch_by_batch() -> None:
+    heard: list[tuple[int, int]] = []
+    classify_range(
+        lines_of("a", "b", 7, "c", "d"),
+        first=True,
+        task=TASK,
+        classifier=LengthClassifier(batch=3),
+        on_progress=lambda completed, failed: heard.append((completed, failed)),
+    )
+    assert heard == [(0, 1), (3, 1), (4, 1)]
+
+
+def test_a_hopeless_range_answers_every_usable_item_with_an_error() -> None:
+    classifier = LengthClassifier()
+    result = classify_range(
+        lines_of("a", "", "b") + b"oops",
+        first=True,
+        task=TASK,
+        classifier=classifier,
+        on_progress=ignore,
+        attempt=Attempt(9, careful=True, hopeless=True),
+    )
+    assert [json.loads(line)["error"]["code"] for line in result.lines.splitlines()] == [
+        "classifier_error",
+        "empty_text",
+        "classifier_error",
+        "invalid_json",
+    ]
+    assert json.loads(result.lines.splitlines()[2])["id"] == 2
+    assert (result.completed, result.failed, result.tokens) == (0, 4, 0)
+    assert classifier.calls == []
+
+
+def test_a_careful_attempt_names_each_group_first_and_spares_the_condemned_texts() -> None:
+    groups: list[Span] = []
+    result = classify_range(
+        lines_of("a", "bb", "ccc", "d"),
+        first=True,
+        task=TASK,
+        classifier=LengthClassifier(),
+        on_progress=ignore,
+        attempt=Attempt(4, careful=True, suspects=(0, 2), condemned=((2, 3),)),
+        groups=groups,
+    )
+    answers = [json.loads(line) for line in result.lines.splitlines()]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, None, "classifier_error", None]
+    assert groups == [(0, 1), (1, 2), (3, 4)]
+
+
+@given(data=input_bytes())
+def test_the_same_bytes_give_the_same_bytes_however_they_are_batched(data: bytes) -> None:
+    one, other = (
+        classify_range(data, first=True, task=TASK, classifier=LengthClassifier(batch, "\x00never"), on_progress=ignore)
+        for batch in (1, 4)
+    )
+    assert one == other
