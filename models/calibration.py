@@ -25,14 +25,12 @@ LIKE = "minilm"
 class Calibration:
     """What one engine's scores mean for one kind of request.
 
-    ``sharpness``: log-odds a unit of prompt score times spread, in ``single``.
-    ``trust``: what log-odds are multiplied by once examples have changed them, in ``single``.
+    ``single``: what a scorer's log-odds are multiplied by.
     ``multi``: a, b, c of a label's log-odds a + b * s + c * (s - soft maximum of s over the labels).
     ``detection``: a, b of the only label's log-odds a + b * s.
     """
 
-    sharpness: float
-    trust: float
+    single: float
     multi: tuple[float, float, float]
     detection: tuple[float, float]
 
@@ -51,9 +49,7 @@ def calibration(engine: str, kind: Kind) -> Calibration:
     entry = fitted.get(engine, fitted[LIKE])
     a, b, c = entry["multi"][kind]
     offset, slope = entry["detection"][kind]
-    prompts: Kind = "descriptions" if kind == "examples" else kind
-    trust = entry["single"]["examples"] if kind == "examples" else 1.0
-    return Calibration(entry["single"][prompts], trust, (a, b, c), (offset, slope))
+    return Calibration(entry["single"][kind], (a, b, c), (offset, slope))
 
 
 def single_probabilities(logits: Floats) -> Floats:
@@ -66,10 +62,16 @@ def single_probabilities(logits: Floats) -> Floats:
 def multi_probabilities(scores: Floats, sharpness: float, numbers: tuple[float, float, float]) -> Floats:
     """Each label for itself, yet less likely beside one that fits better: s is a cosine difference, its soft
     maximum logsumexp(sharpness * s) / sharpness."""
+    a, b, c = numbers
+    return sigmoid(a + b * scores + c * lead(scores, sharpness))
+
+
+def lead(scores: Floats, sharpness: float) -> Floats:
+    """How far each score is above the soft maximum of its row: never over 0."""
     top = scores.max(axis=1, keepdims=True)
     soft = top + np.log(np.exp(sharpness * (scores - top)).sum(axis=1, keepdims=True)) / sharpness
-    a, b, c = numbers
-    return sigmoid(a + b * scores + c * (scores - soft))
+    ahead: Floats = scores - soft
+    return ahead
 
 
 def sigmoid(logits: Floats) -> Floats:

@@ -22,9 +22,10 @@ from models.scoring_examples import LabelledExamples, encode_examples, fit_examp
 from models.scoring_prompts import Floats, label_directions, unit
 from models.task import ClassificationTask
 
+SHARPNESS = 18.0
+"""Log-odds a unit of prompt score times spread; decides against how strong an opinion examples are weighed."""
 MULTI_SHARPNESS = 12.0
-"""Log-odds a unit of prompt score against which the examples of a ``multi`` task are weighed; lower than in
-``single``, where labels exclude each other."""
+"""The same in ``multi``: lower, as labels do not exclude each other."""
 ABSENCE_SHARE = 0.5
 DETECTION_EXAMPLES_SHARE = 0.5
 
@@ -43,14 +44,12 @@ class Scorer(Protocol):
 def fit_scorer(encoder: Encoder, task: ClassificationTask, engine: str) -> Scorer:
     """Encodes what the request says of each label. ``engine`` picks the calibration of its vectors."""
     numbers = calibration(engine, request_kind(task))
-    return (
-        fit_detector(encoder, task, numbers) if len(task.labels) == 1 else fit_chooser(encoder, task, numbers)
-    )
+    return fit_detector(encoder, task, numbers) if len(task.labels) == 1 else fit_chooser(encoder, task, numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScorer:
-    """Log-odds = vectors @ weights + bias, centred over the labels."""
+    """Log-odds before calibration = vectors @ weights + bias, centred over the labels."""
 
     weights: Floats
     bias: Floats
@@ -58,7 +57,7 @@ class ChoiceScorer:
     calibration: Calibration
 
     def logits(self, vectors: npt.NDArray[np.floating]) -> Floats:
-        """Before calibration, in the units of its sharpness: of ``MULTI_SHARPNESS`` in ``multi``."""
+        """Shape (texts, labels), before calibration."""
         logits: Floats = vectors @ self.weights + self.bias
         return logits
 
@@ -66,7 +65,7 @@ class ChoiceScorer:
         logits = self.logits(vectors)
         if self.multi:
             return multi_probabilities(logits / MULTI_SHARPNESS, MULTI_SHARPNESS, self.calibration.multi)
-        return single_probabilities(self.calibration.trust * logits)
+        return single_probabilities(self.calibration.single * logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration
     """For two labels or more."""
     prompts = label_directions(encoder, label_prompts(task))
     multi = task.mode == "multi"
-    sharpness = MULTI_SHARPNESS if multi else numbers.sharpness
+    sharpness = MULTI_SHARPNESS if multi else SHARPNESS
     weights: Floats = sharpness * prompts.spread * prompts.directions.T
     bias = np.zeros(len(task.labels))
     examples = encode_examples(encoder, task.labels, task.examples)
