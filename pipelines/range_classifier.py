@@ -77,7 +77,7 @@ def answer_texts(
     if not texts:
         return []
     try:
-        return list(classifier.classify(texts, on_batch))
+        return _classified(classifier, texts, on_batch)
     except Exception:
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
@@ -86,9 +86,18 @@ def answer_texts(
     return answers
 
 
+def _classified(
+    classifier: Classifier, texts: Sequence[str], on_batch: OnBatch | None = None
+) -> list[Prediction | ItemError]:
+    answers: list[Prediction | ItemError] = list(classifier.classify(texts, on_batch))
+    if len(answers) != len(texts):
+        raise RuntimeError(f"the classifier gave {len(answers)} answers to {len(texts)} texts")
+    return answers
+
+
 def _answer_by_halves(classifier: Classifier, texts: Sequence[str]) -> list[Prediction | ItemError]:
     try:
-        return list(classifier.classify(texts))
+        return _classified(classifier, texts)
     except Exception as error:  # noqa: BLE001 - whatever a text provokes becomes its answer
         if len(texts) == 1:
             return [ItemError("classifier_error", f"The classifier failed on this text: {type(error).__name__}")]

@@ -15,7 +15,7 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 _SIGNATURES = (
     (b"\x1f\x8b", "gzip data"),
     (b"\x28\xb5\x2f\xfd", "Zstandard data"),
-    (b"BZh", "bzip2 data"),
+    (b"BZh91AY&SY", "bzip2 data"),
     (b"\xfd7zXZ\x00", "xz data"),
     (b"PK\x03\x04", "a ZIP archive (or an Office file)"),
     (b"PAR1", "a Parquet file"),
