@@ -201,6 +201,14 @@ def transition(job: JobRecord, event: Event) -> JobRecord:
             )
 
 
+def require_cancellable(job: JobRecord) -> None:
+    """Raises IllegalTransition unless the job is processing."""
+    if job.status != "processing":
+        raise IllegalTransition(
+            f"Job {job.job_id} is {job.status}; only a processing job can be cancelled.", status=job.status
+        )
+
+
 def require_deletable(job: JobRecord) -> None:
     """Raises IllegalTransition while the job is processing."""
     if job.status == "processing":

@@ -81,6 +81,10 @@ class ProgressTracker:
         )
 
     def _rate(self, now: float, done: int) -> float | None:
+        if not self._history or done == self._history[0][1]:
+            # Nothing is answered yet: loading a model says nothing about the speed to come.
+            self._history = deque([(now, done)])
+            return None
         self._history.append((now, done))
         while now - self._history[0][0] > _RATE_WINDOW_SECONDS and len(self._history) > 2:
             self._history.popleft()

@@ -24,6 +24,7 @@ from pipelines.job import (
     JobRecord,
     Started,
     is_same_start,
+    require_cancellable,
     require_deletable,
     transition,
 )
@@ -145,6 +146,7 @@ class JobRegistry:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
         async with self._locks[account]:
             job = await self.get(account, job_id)
+            require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
             self._drivers.dismiss(job_id)
             return failed
