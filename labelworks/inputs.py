@@ -92,7 +92,7 @@ class InputFile:
         try:
             import pyarrow
         except ImportError:
-            raise InputError(f"Reading {self.path.name} needs pyarrow: pip install pyarrow") from None
+            raise InputError(f"Reading {self.path.name} needs pyarrow: pip install 'labelworks[tables]'") from None
         try:
             batches = self._csv_batches() if self.format == "csv" else self._parquet_batches()
             for batch in batches:
