@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import PreTokenizer
 
 from models.protocol import Counts
 
@@ -41,10 +42,15 @@ class Windows:
 
 
 class TextTokenizer:
-    """A ``tokenizer.json`` with its padding and truncation switched off and no special tokens added."""
+    """A ``tokenizer.json`` with its padding and truncation switched off and no special tokens added.
 
-    def __init__(self, path: Path) -> None:
+    ``words``, where given, replaces the file's rule that cuts a text into words.
+    """
+
+    def __init__(self, path: Path, words: PreTokenizer | None = None) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
+        if words is not None:
+            self._tokenizer.pre_tokenizer = words
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 

@@ -1,12 +1,13 @@
-"""What happens to every request: a request id, an answer whatever goes wrong, and a limit on the body's size."""
+"""What happens to every request: an answer whatever goes wrong, and a limit on the body's size.
+
+Serve's proxy gives every request its X-Request-ID, the client's where it sent one, and repeats it in the answer.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import BodyTooLarge
@@ -16,15 +17,10 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
-_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class RequestIdMiddleware:
-    """Every answer carries the client's request id where it sent a fit one, else a new one.
-
-    An exception that no handler took is logged with that id and answered here: outside of this, the answer would lack
-    the id by which it can be found in the log.
-    """
+class UnexpectedErrorMiddleware:
+    """An exception that no handler took is logged with the request's id and answered with a 500 that tells nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,25 +29,20 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = sent if _ACCEPTED_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
-
         answered = False
 
-        async def send_with_id(message: Message) -> None:
+        async def note_and_send(message: Message) -> None:
             nonlocal answered
             answered = True
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, note_and_send)
         except Exception as error:
+            logger.exception("request %s failed", Headers(scope=scope).get(REQUEST_ID_HEADER))
             if answered:
                 raise
-            logger.exception("request %s failed", request_id)
-            await error_response(error)(scope, receive, send_with_id)
+            await error_response(error)(scope, receive, send)
 
 
 class BodyLimitMiddleware:

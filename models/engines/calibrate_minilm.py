@@ -36,8 +36,9 @@ PHRASES = (
     "def main(argv): return sys.exit(0) if argv else print('usage: main.py [options] FILE')",
     "هل يمكنني إرجاع المنتج بعد شهر من الشراء؟",
     "Scientists have found water vapour in the atmosphere of a planet 120 light years away, a team reported "
-    "on Wednesday. The signal, seen by two telescopes, is faint, and others ask for more observations before "
-    "the claim is accepted. The planet is about twice the size of the Earth and goes round its star in 33 days.",
+    "on Wednesday. The signal, seen by two telescopes, is faint, and others ask for more observations "
+    "before the claim is accepted. The planet is about twice the size of the Earth and "
+    "goes round its star in 33 days.",
     "lol no way u r kidding me... call me l8r ok?? xx",
 )
 MODULES = (
@@ -77,7 +78,7 @@ MODULES = (
 )
 RANDOM_TEXTS = 100
 SMOOTHING = {"qkv": 0.75, "out": 0.75, "up": 0.75, "down": 0.9}
-"""How much of an outlier moves into the weights: of 0.4 to 0.9, what kept vectors closest to the exact ones."""
+"""How much of an outlier moves into the weights: of 0.4 to 0.9, what kept the vectors closest."""
 
 
 def main() -> None:

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import pytest
 
-from pipelines.exceptions import JobNotFound, RegistrySuperseded, StorageUnavailable
+from pipelines.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded, StorageUnavailable
 from pipelines.job import DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
-from serve_app.job_repository import JobRepository
+from serve_app.job_repository import IdempotencyKey, JobRepository
 from tests.faults.tcp_proxy import FaultyProxy
 from tests.integration.storage.conftest import S3Server
 
@@ -172,6 +172,18 @@ def test_a_marker_without_a_processing_job_does_no_harm(
     assert [job for job in repository.active() if job.account == account] == [running]
 
 
+def test_an_idempotency_key_belongs_to_the_first_job_and_body_it_came_with(
+    repository: JobRepository, account: str
+) -> None:
+    key = IdempotencyKey(secrets.token_hex(32), "body")
+    assert repository.claim_key(account, key, "batch_1", CREATED) == "batch_1"
+    assert repository.claim_key(account, key, "batch_2", CREATED) == "batch_1"
+    assert repository.claim_key(account + "-2", key, "batch_3", CREATED) == "batch_3"
+    with pytest.raises(IdempotencyConflict):
+        repository.claim_key(account, IdempotencyKey(key.key_hash, "another body"), "batch_2", CREATED)
+    assert repository.claim_key(account, key, "batch_4", CREATED) == "batch_1"
+
+
 def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
     store: ObjectStore, repository: JobRepository, account: str
 ) -> None:
@@ -184,7 +196,7 @@ def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
     repository.delete(job)
     assert list(store.list(paths.prefix)) == []
     assert not store.exists(paths.active_marker)
-    assert [key for key, _ in store.list(index_prefix(account)) if job.job_id in key] == []
+    assert not any(job.job_id in listed.key for listed in store.list(index_prefix(account)))
     with pytest.raises(JobNotFound):
         repository.load(account, job.job_id)
     assert repository.newest(account, 20) == [other.job_id]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -19,6 +20,10 @@ BYTES = bytes(range(256)) * 4
 
 def upload(form: PresignedForm, body: bytes, **changed: str) -> httpx.Response:
     return httpx.post(form.url, data=form.fields | changed, files={"file": ("input.ndjson", body)})
+
+
+def names(store: ObjectStore, prefix: str, limit: int | None = None) -> list[str]:
+    return [listed.key for listed in store.list(prefix, limit=limit)]
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", BYTES, b"x" * (2 * MIB)])
@@ -55,8 +60,8 @@ def test_a_list_holds_every_key_of_the_prefix_once_in_lexical_order(store: Objec
     for key in keys:
         store.put(key, b"xy")
     store.put(prefix[:-1] + "-beside", b"x")
-    assert list(store.list(prefix)) == [(key, 2) for key in sorted(keys)]
-    assert list(store.list(prefix + "a/")) == [(prefix + "a/b/c", 2), (prefix + "a/z", 2)]
+    assert [(listed.key, listed.size) for listed in store.list(prefix)] == [(key, 2) for key in sorted(keys)]
+    assert names(store, prefix + "a/") == [prefix + "a/b/c", prefix + "a/z"]
     assert list(store.list(prefix + "nothing")) == []
 
 
@@ -64,7 +69,7 @@ def test_a_list_holds_every_key_of_the_prefix_once_in_lexical_order(store: Objec
 def test_a_list_stops_at_its_limit(store: ObjectStore, prefix: str, limit: int) -> None:
     for number in range(9):
         store.put(f"{prefix}{number}", b"")
-    found = [key for key, _ in store.list(prefix, limit=limit)]
+    found = names(store, prefix, limit)
     assert found == [f"{prefix}{number}" for number in range(min(9, limit))]
 
 
@@ -72,15 +77,15 @@ def test_a_list_goes_on_over_pages(gateway_store: ObjectStore, prefix: str) -> N
     keys = [f"{prefix}{number:05d}" for number in range(1_002)]
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda key: gateway_store.put(key, b""), keys))
-    assert [key for key, _ in gateway_store.list(prefix)] == keys
-    assert [key for key, _ in gateway_store.list(prefix, limit=1_001)] == keys[:1_001]
+    assert names(gateway_store, prefix) == keys
+    assert names(gateway_store, prefix, 1_001) == keys[:1_001]
 
 
 def test_deleting_removes_what_is_there_and_minds_nothing_else(store: ObjectStore, prefix: str) -> None:
     store.put(prefix + "a/b", b"1")
     store.put(prefix + "a/c", b"2")
     store.delete(prefix + "a/b", prefix + "none", prefix + "a/c/d")
-    assert [key for key, _ in store.list(prefix)] == [prefix + "a/c"]
+    assert names(store, prefix) == [prefix + "a/c"]
     store.delete(prefix + "a/c")
     store.delete()
     assert list(store.list(prefix)) == []
@@ -236,6 +241,27 @@ def test_an_upload_in_parts_that_is_given_up_leaves_nothing(store: ObjectStore, 
     assert list(store.list(prefix)) == []
 
 
+def test_a_list_says_when_objects_were_stored(store: ObjectStore, prefix: str) -> None:
+    begun = datetime.now(UTC)
+    store.put(prefix + "a", b"")
+    (listed,) = store.list(prefix)
+    # S3 gives whole seconds.
+    assert begun - timedelta(seconds=1) <= listed.modified <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_uploads_in_parts_that_were_never_ended_are_dropped_once_they_are_old(
+    gateway_store: ObjectStore, prefix: str
+) -> None:
+    uploads = [gateway_store.begin_multipart(prefix + name) for name in ("a", "b/c")]
+    for upload_of in uploads:
+        upload_of.put_part(1, b"x")
+    long_ago, soon = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
+    assert gateway_store.abort_multiparts(prefix, before=long_ago) == 0
+    assert gateway_store.abort_multiparts(prefix, before=soon) == 2
+    assert gateway_store.abort_multiparts(prefix, before=soon) == 0
+    assert names(gateway_store, prefix) == []
+
+
 def test_shards_are_found_again_with_their_counters(store: ObjectStore) -> None:
     paths = JobPaths("acme", "batch_00000000000shard")
     receipts = {
@@ -245,5 +271,5 @@ def test_shards_are_found_again_with_their_counters(store: ObjectStore) -> None:
         write_shard(store, paths, b"abcd", receipt, "etag-one")
     write_shard(store, paths, b"xy", ShardReceipt(3, 1, 0, 1, 2), "etag-of-another-input")
     assert finished_shards(store, paths, "etag-one") == receipts
-    store.delete(*(key for key, _ in store.list(paths.prefix)))
+    store.delete(*names(store, paths.prefix))
     assert finished_shards(store, paths, "etag-one") == {}

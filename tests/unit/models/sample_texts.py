@@ -1,0 +1,50 @@
+"""Texts of many lengths, scripts and oddities."""
+
+from __future__ import annotations
+
+ORDINARY = [
+    "The parcel arrived two days late and the box was torn.",
+    "How do I change the card that my subscription is billed to?",
+    "Great service, thank you!",
+    "App crashes on start since the last update (Android 14).",
+    "Shares fell 3.5% after the bank cut its forecast for the year.",
+    "The midfielder scored twice in the second half as the hosts won 4-1.",
+    "Please cancel my order #48213 and refund $59.90.",
+    "Parliament votes on the new climate bill next Tuesday.",
+    "Is there a gluten-free option on the menu?",
+    "My flight was cancelled and nobody at the desk could help me find another one that day.",
+    "Der Akku hält leider nur noch zwei Stunden.",
+    "El paquete nunca llegó a mi casa.",
+    "La connexion est coupée depuis ce matin.",
+    "注文した商品がまだ届いていません。",
+    "Телефон не включается после обновления.",
+    "متى سيصل الطلب؟",
+    "המשלוח עדיין לא הגיע",
+    "🔥🔥🔥 best purchase ever 😍",
+    "def add(a, b):\n    return a + b",
+    "WIN a FREE prize!!! Text YES to 80088 now",
+    "ok",
+    "?",
+    "Café, naïve, façade and coöperate keep their accents.",
+    "one " * 40,
+    "The committee met on Monday to discuss the budget. " * 12,
+    "Customers report that the checkout page times out when they pay by card. " * 30,
+]
+
+ODD = {
+    "empty": "",
+    "spaces": " \t\n ",
+    "control characters": "\x00\x01\x07\x1b[31m\x7f",
+    "zero-width": "\u200b\u200d\ufeff",
+    "lone high surrogate": "before \ud83d after",
+    "lone low surrogate": "\udc00",
+    "surrogate pair": "\ud83d\ude00",
+    "right to left": "\u202eمرحبا بالعالم\u202c",
+    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈" * 20,
+    "combining marks": "e" + "\u0301" * 500,
+    "one long word": "a" * 100_000,
+    "long text": "word " * 20_000,
+    "long text without spaces": "語" * 100_000,
+    "special tokens": "[CLS] [SEP] [PAD] [MASK] <s> </s> <unk>",
+    "private use": "\ue000\U0010ffff",
+}
