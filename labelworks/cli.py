@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from labelworks.commands.classify import classify, submit
-from labelworks.commands.jobs import cancel, delete, list_jobs, results, status
+from labelworks.commands.jobs import cancel, delete, list_jobs, results, start, status
 from labelworks.commands.stack import create_api_key, demo, dev
 from labelworks.commands.validate import validate
 from labelworks.commands.watch import watch
@@ -23,6 +23,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 
 app.command(rich_help_panel=_JOBS)(classify)
 app.command(rich_help_panel=_JOBS)(submit)
+app.command(rich_help_panel=_JOBS)(start)
 app.command(rich_help_panel=_JOBS)(status)
 app.command(rich_help_panel=_JOBS)(watch)
 app.command(rich_help_panel=_JOBS)(results)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
+from shutil import which
 
 import httpx
 from rich.console import Console
@@ -146,7 +147,12 @@ def _run_job(service: _Service, data: Path) -> _Outcome:
         with (_SAMPLES / "reviews.ndjson").open("rb") as texts:
             client.batches.upload(created, texts)
         client.batches.start(created.job_id)
-        batch = client.batches.wait(created.job_id, on_progress=show)
+        try:
+            batch = client.batches.wait(created.job_id, on_progress=show)
+        except KeyboardInterrupt:
+            # Left processing, it would go on with the next start of the stack and keep the account busy.
+            client.batches.cancel(created.job_id)
+            raise
         folder = data / "demo"
         folder.mkdir(exist_ok=True)
         return _Outcome(batch, client.batches.download(created.job_id, folder / f"{batch.job_id}.ndjson"))
@@ -182,14 +188,22 @@ def _show_summary(console: Console, outcome: _Outcome, seconds: float) -> None:
 
 def _show_next_steps(console: Console, service: _Service, data: Path) -> None:
     default = data == Path(".labelworks")
-    dev = "make dev" if default else shlex.join(["labelworks", "dev", "--data", str(data)])
+    dev = "make dev" if default else shlex.join([_own_command(), "dev", "--data", str(data)])
     console.rule("Your own file")
     console.print(f"Start the service in another terminal with [bold]{dev}[/], then here:\n")
     # Printed as it is, so that a terminal of any width does not break a command that is to be copied.
-    print(_CURL_COMMANDS.format(url=service.url, api_key=service.api_key))
+    print(_COMMANDS.format(url=service.url, api_key=service.api_key, labelworks=shlex.quote(_own_command())))
 
 
-_CURL_COMMANDS = """\
+def _own_command() -> str:
+    """How the reader's shell finds the ``labelworks`` command of this installation."""
+    if which("labelworks"):
+        return "labelworks"
+    command = Path(sys.executable).with_name("labelworks")
+    return str(command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command)
+
+
+_COMMANDS = """\
 export LABELWORKS_BASE_URL={url}
 export LABELWORKS_API_KEY={api_key}
 printf '%s\\n' '{{"text": "I was charged twice"}}' '{{"text": "Love it!"}}' > mine.ndjson
@@ -209,4 +223,7 @@ while curl -s -H "Authorization: Bearer $LABELWORKS_API_KEY" $LABELWORKS_BASE_UR
 curl -s -H "Authorization: Bearer $LABELWORKS_API_KEY" $LABELWORKS_BASE_URL/v1/batch/$JOB/results > results.json
 curl -s -o results.ndjson "$(python3 -c 'import json; print(json.load(open("results.json"))["download_url"])')"
 cat results.ndjson
+
+# All of that in one command; CSV and Parquet too, with --text-field for the column
+{labelworks} classify mine.ndjson --labels billing,praise,bug --out results.ndjson
 """

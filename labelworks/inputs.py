@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class InputFile:
         try:
             import pyarrow
         except ImportError:
-            raise InputError(f"Reading {self.path.name} needs pyarrow: pip install pyarrow") from None
+            raise InputError(f"Reading {self.path.name} needs pyarrow: pip install 'labelworks[tables]'") from None
         try:
             batches = self._csv_batches() if self.format == "csv" else self._parquet_batches()
             for batch in batches:
@@ -147,8 +148,10 @@ def write_texts(texts: Iterable[Any], target: Path) -> None:
 
 
 def _sendable(value: object) -> object:
-    """Pandas and NumPy write a missing text as NaN, which JSON does not have."""
-    return value if isinstance(value, str | int | float) and value == value else None
+    """JSON has neither infinities nor NaN, as which pandas may hold a missing text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int) else None
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -170,13 +170,13 @@ def _terminal_bar() -> Iterator[ProgressCallback]:
         tasks: dict[str, Any] = {}
 
         def show(progress: Progress) -> None:
-            if progress.stage not in tasks:
-                for earlier in tasks.values():
-                    bars.update(earlier, completed=1.0, visible=True)
-                    bars.stop_task(earlier)
-                tasks[progress.stage] = bars.add_task(progress.stage, total=1.0, amounts="", pace="")
+            # A transfer has a bar of its own; the stages of a job share one.
+            bar = progress.stage if progress.unit == "bytes" else "job"
+            if bar not in tasks:
+                tasks[bar] = bars.add_task("", total=1.0, amounts="", pace="")
             bars.update(
-                tasks[progress.stage],
+                tasks[bar],
+                description=progress.stage,
                 completed=progress.fraction,
                 amounts=progress.amounts(),
                 pace=progress.pace(),

@@ -17,9 +17,9 @@ from labelworks.client import Labelworks
 from labelworks.commands import task_options as task
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
 from labelworks.commands.console import EXIT_INTERRUPTED, AsJson, print_json, reported, say
-from labelworks.errors import BatchFailedError
+from labelworks.errors import BatchFailedError, ConflictError
 from labelworks.inputs import InputFile
-from labelworks.progress import ProgressCallback, shown_progress
+from labelworks.progress import shown_progress
 from labelworks.types import Batch, Task
 
 File = Annotated[
@@ -63,10 +63,11 @@ def classify(
         task_file=task_file,
     )
     results = out or file.with_name(f"{file.name}.results.ndjson")
-    with reported(as_json), connect(api_key, base_url) as client, shown_progress() as show:
-        job_id = _submit(client, InputFile(file, text_field), wanted, show)
-        batch = _watch(client, job_id, show)
-        client.batches.download(job_id, results, on_progress=show)
+    with reported(as_json), connect(api_key, base_url) as client:
+        job_id = _submit(client, InputFile(file, text_field), wanted)
+        batch = _watch(client, job_id)
+        with shown_progress() as show:
+            client.batches.download(job_id, results, on_progress=show)
     if as_json:
         print_json({"batch": batch, "results_path": str(results)})
     else:
@@ -101,8 +102,8 @@ def submit(
         classifier=classifier,
         task_file=task_file,
     )
-    with reported(as_json), connect(api_key, base_url) as client, shown_progress() as show:
-        job_id = _submit(client, InputFile(file, text_field), wanted, show)
+    with reported(as_json), connect(api_key, base_url) as client:
+        job_id = _submit(client, InputFile(file, text_field), wanted)
         batch = client.batches.retrieve(job_id)
     if as_json:
         print_json(batch)
@@ -111,11 +112,15 @@ def submit(
         say(f"Started. Next: labelworks watch {job_id}")
 
 
-def _submit(client: Labelworks, file: InputFile, wanted: Task, show: ProgressCallback | None) -> str:
-    with _ready(file) as source:
+def _submit(client: Labelworks, file: InputFile, wanted: Task) -> str:
+    with _ready(file) as source, shown_progress() as show:
         created = client.batches.create(**wanted)
         client.batches.upload(created, source, on_progress=show)
-    client.batches.start(created.job_id)
+    try:
+        client.batches.start(created.job_id)
+    except ConflictError:
+        say(f"The file is uploaded; start its job later with: labelworks start {created.job_id}")
+        raise
     return created.job_id
 
 
@@ -131,10 +136,12 @@ def _ready(file: InputFile) -> Iterator[Path]:
         yield converted
 
 
-def _watch(client: Labelworks, job_id: str, show: ProgressCallback | None) -> Batch:
+def _watch(client: Labelworks, job_id: str) -> Batch:
     while True:
         try:
-            return client.batches.wait(job_id, on_progress=show)
+            # Within the loop, so that no bar is drawn over the question.
+            with shown_progress() as show:
+                return client.batches.wait(job_id, on_progress=show)
         except KeyboardInterrupt:
             if _wants_to_cancel(job_id):
                 client.batches.cancel(job_id)

@@ -1,4 +1,4 @@
-"""Commands on jobs that exist: status, results, list, cancel, delete."""
+"""Commands on jobs that exist: start, status, results, list, cancel, delete."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ from labelworks.types import Batch
 
 JobId = Annotated[str, typer.Argument(help="The job's id: batch_…")]
 JobIds = Annotated[list[str], typer.Argument(help="The jobs' ids.")]
+
+
+def start(job_id: JobId, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
+    """Start a job whose file is uploaded, or one that failed or was cancelled; that one goes on where it ended."""
+    with reported(as_json), connect(api_key, base_url) as client:
+        client.batches.start(job_id)
+        batch = client.batches.retrieve(job_id)
+    if as_json:
+        print_json(batch)
+    else:
+        say(f"Started. Next: labelworks watch {job_id}")
 
 
 def status(job_id: JobId, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:

@@ -87,6 +87,15 @@ def test_submit_prints_the_job_id_alone(labelworks: Command) -> None:
     assert labelworks.service.jobs[result.stdout.strip()].upload == TEXTS
 
 
+def test_a_job_that_could_not_be_started_is_named_for_later(labelworks: Command) -> None:
+    labelworks.service.misbehave("/start", status=409)
+    result = labelworks("submit", "in.ndjson", "--labels", "a", exit_code=1)
+    (job_id,) = labelworks.service.jobs
+    assert f"labelworks start {job_id}" in result.stderr
+    labelworks("start", job_id)
+    assert labelworks.service.jobs[job_id].status == "completed"
+
+
 def test_a_csv_file_is_submitted_by_its_text_column(labelworks: Command) -> None:
     Path("in.csv").write_text("body\nhello\n")
     job_id = labelworks("submit", "in.csv", "--text-field", "body", "--labels", "a").stdout.strip()
