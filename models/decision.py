@@ -10,22 +10,29 @@ import numpy.typing as npt
 from models.protocol import Counts
 from models.task import ClassificationTask, Prediction, ScoredLabel
 
+DECIMALS = 4
+"""Confidences are rounded before anything is decided, so what is printed and what was decided agree."""
+
 
 def decide(
     task: ClassificationTask, probabilities: npt.NDArray[np.floating], tokens: Counts | Sequence[int]
 ) -> list[Prediction]:
-    """One prediction a row of ``probabilities`` (texts, labels); of equals the earlier label wins."""
+    """One prediction a row of ``probabilities`` (texts, labels); of equals the label named first wins."""
+    rounded = probabilities.astype(np.float64).round(DECIMALS)
     if task.mode == "single":
+        # Among all the digits: two labels that round alike still differ.
         best = probabilities.argmax(axis=1)
+        confidences = rounded[np.arange(len(best)), best]
         return [
-            Prediction((ScoredLabel(task.labels[label], float(row[label])),), int(count))
-            for row, label, count in zip(probabilities, best, tokens, strict=True)
+            Prediction((ScoredLabel(task.labels[label], float(confidence)),), int(count))
+            for label, confidence, count in zip(best, confidences, tokens, strict=True)
         ]
-    order = np.argsort(-probabilities, axis=1, kind="stable")
+    order = np.argsort(-rounded, axis=1, kind="stable")
+    over = rounded >= task.threshold
     return [
         Prediction(
-            tuple(ScoredLabel(task.labels[i], float(row[i])) for i in ranks if row[i] >= task.threshold),
+            tuple(ScoredLabel(task.labels[i], float(row[i])) for i in ranks if kept[i]),
             int(count),
         )
-        for row, ranks, count in zip(probabilities, order, tokens, strict=True)
+        for row, kept, ranks, count in zip(rounded, over, order, tokens, strict=True)
     ]

@@ -1,52 +1,115 @@
-"""Label vectors from prompts, descriptions and examples; a text's score is its cosine to them."""
+"""Vectors of texts in, calibrated probabilities of a task's labels out; fitted to the request alone."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from models.calibration import (
+    Calibration,
+    calibration,
+    multi_probabilities,
+    request_kind,
+    sigmoid,
+    single_probabilities,
+)
+from models.prompts import absence_prompts, label_prompts
 from models.protocol import Encoder, Vectors
+from models.scoring_examples import LabelledExamples, encode_examples, fit_example_head
+from models.scoring_prompts import Floats, label_directions, unit
 from models.task import ClassificationTask
 
-TEMPERATURE = 21.0
-EXAMPLES_WEIGHT = 0.5
+SHARPNESS = 18.0
+"""Log-odds a unit of prompt score times spread; decides against how strong an opinion examples are weighed."""
+MULTI_SHARPNESS = 12.0
+"""The same in ``multi``: lower, as labels do not exclude each other."""
+ABSENCE_SHARE = 0.5
+DETECTION_EXAMPLES_SHARE = 0.5
 
 
 class Scorer(Protocol):
-    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float32]:
-        """Probabilities of shape (texts, labels)."""
+    """What a task knows of its labels, ready for any number of texts."""
+
+    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float64]:
+        """Shape (texts, labels). Rows sum to 1 in ``single``; in ``multi`` and for one label each stands alone.
+
+        A row depends on its vector alone.
+        """
         ...
 
 
-class CosineScorer:
-    """Softmax over the labels in ``single``, a sigmoid for each in ``multi``."""
-
-    def __init__(self, labels: Vectors, multi: bool) -> None:
-        self._labels = labels
-        self._multi = multi
-
-    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float32]:
-        logits = TEMPERATURE * (vectors @ self._labels.T)
-        if self._multi or self._labels.shape[0] == 1:
-            scores: npt.NDArray[np.float32] = 1 / (1 + np.exp(TEMPERATURE * 0.3 - logits))
-            return scores
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: npt.NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-        return shares
-
-
 def fit_scorer(encoder: Encoder, task: ClassificationTask, engine: str) -> Scorer:
-    """Encodes what is known of each label once."""
-    source = task.source_type or "text"
-    rows = []
-    for label in task.labels:
-        prompts = [label, f"This {source} is about {label}."]
-        if description := task.descriptions.get(label):
-            prompts += [description, f"{label}: {description}"]
-        row = encoder.encode(prompts)[0].mean(axis=0)
-        if examples := task.examples.get(label):
-            row = row / np.linalg.norm(row) + EXAMPLES_WEIGHT * encoder.encode(examples)[0].mean(axis=0)
-        rows.append(row / max(float(np.linalg.norm(row)), 1e-12))
-    return CosineScorer(np.stack(rows), task.mode == "multi")
+    """Encodes what the request says of each label. ``engine`` picks the calibration of its vectors."""
+    numbers = calibration(engine, request_kind(task))
+    return fit_detector(encoder, task, numbers) if len(task.labels) == 1 else fit_chooser(encoder, task, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScorer:
+    """Log-odds before calibration = vectors @ weights + bias, centred over the labels."""
+
+    weights: Floats
+    bias: Floats
+    multi: bool
+    calibration: Calibration
+
+    def logits(self, vectors: npt.NDArray[np.floating]) -> Floats:
+        """Shape (texts, labels), before calibration."""
+        logits: Floats = vectors @ self.weights + self.bias
+        return logits
+
+    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float64]:
+        logits = self.logits(vectors)
+        if self.multi:
+            return multi_probabilities(logits / MULTI_SHARPNESS, MULTI_SHARPNESS, self.calibration.multi)
+        return single_probabilities(self.calibration.single * logits)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionScorer:
+    """How much closer a text is to the only label than to such texts in general."""
+
+    direction: Floats
+    calibration: Calibration
+
+    def scores(self, vectors: npt.NDArray[np.floating]) -> Floats:
+        scores: Floats = vectors @ self.direction[:, None]
+        return scores
+
+    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float64]:
+        offset, slope = self.calibration.detection
+        return sigmoid(offset + slope * self.scores(vectors))
+
+
+def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> ChoiceScorer:
+    """For two labels or more."""
+    prompts = label_directions(encoder, label_prompts(task))
+    multi = task.mode == "multi"
+    sharpness = MULTI_SHARPNESS if multi else SHARPNESS
+    weights: Floats = sharpness * prompts.spread * prompts.directions.T
+    bias = np.zeros(len(task.labels))
+    examples = encode_examples(encoder, task.labels, task.examples)
+    if examples is not None:
+        head = fit_example_head(examples, examples.vectors @ weights)
+        weights = weights + head.weights
+        bias = bias - head.origin @ head.weights
+    centred = weights - weights.mean(axis=1, keepdims=True)
+    return ChoiceScorer(centred, bias - bias.mean(), multi, numbers)
+
+
+def fit_detector(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> DetectionScorer:
+    """For one label."""
+    absent = unit(encoder.encode(absence_prompts(task.source_type))[0].astype(np.float64).mean(axis=0))
+    examples = encode_examples(encoder, task.labels, task.examples)
+    label = label_directions(encoder, label_prompts(task)).vectors[0]
+    if examples is not None:
+        label = _beside(label, examples)
+    return DetectionScorer(unit(label - ABSENCE_SHARE * absent), numbers)
+
+
+def _beside(label: Floats, examples: LabelledExamples) -> Floats:
+    mean = unit(examples.vectors.mean(axis=0))
+    return unit((1 - DETECTION_EXAMPLES_SHARE) * label + DETECTION_EXAMPLES_SHARE * mean)

@@ -1,0 +1,58 @@
+"""What the encoder is told of a label: sentences from its name, its description and the kind of text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from models.task import ClassificationTask
+
+ANY_SOURCE = "text"
+
+NAME_TEMPLATES = (
+    "{name}",
+    "This {source} is about {name}.",
+    "This {source} expresses {name}.",
+    "{source}: {name}",
+    "A {name} {source}.",
+)
+DESCRIPTION_TEMPLATES = (
+    "{name}",
+    "{description}",
+    "{name}: {description}",
+    "{source}: {description}",
+    "This {source} is about {name}: {description}",
+)
+_BETWEEN_PHRASES = re.compile(r"[,;:\n]|\b(?:and|or)\b")
+_MOST_PHRASES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPrompts:
+    """``sentences`` speak of the whole label, ``phrases`` the parts of its description, a thing each."""
+
+    sentences: tuple[str, ...]
+    phrases: tuple[str, ...]
+
+
+def label_prompts(task: ClassificationTask) -> list[LabelPrompts]:
+    """One entry a label, in the task's order. Names and descriptions are taken as they are."""
+    source = task.source_type
+    return [_prompts(label, task.descriptions.get(label, "").strip(), source) for label in task.labels]
+
+
+def _prompts(name: str, description: str, source_type: str | None) -> LabelPrompts:
+    words = {"name": name, "description": description, "source": source_type or ANY_SOURCE}
+    templates = DESCRIPTION_TEMPLATES if description else NAME_TEMPLATES
+    return LabelPrompts(tuple(t.format_map(words) for t in templates), _phrases(description))
+
+
+def _phrases(description: str) -> tuple[str, ...]:
+    parts = (part.strip() for part in _BETWEEN_PHRASES.split(description))
+    return tuple(part for part in parts if part)[:_MOST_PHRASES]
+
+
+def absence_prompts(source_type: str | None) -> tuple[str, ...]:
+    """What such a text is when nothing is known of it: the contrast for a task with a single label."""
+    source = source_type or ANY_SOURCE
+    return (source, f"This is a {source}.", f"A {source} about something else.")

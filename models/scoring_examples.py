@@ -1,0 +1,151 @@
+"""What a request's examples add to its prompts: a logistic head that starts from the prompts' own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.protocol import Encoder, Vectors
+from models.scoring_prompts import Floats
+
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
+FOLDS = 4
+ENOUGH_HELD_OUT = 400
+"""Held-out examples that settle the penalty: with more examples than FOLDS times this, one fold is enough."""
+_STEPS = 60
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledExamples:
+    """Each text once: ``vectors`` (texts, dimension), ``belongs`` (texts, labels) 1 where a label lists it."""
+
+    vectors: Floats
+    belongs: Floats
+
+    @property
+    def targets(self) -> Floats:
+        """Rows that sum to 1, shared equally by the labels that list the text."""
+        shares: Floats = self.belongs / self.belongs.sum(axis=1, keepdims=True)
+        return shares
+
+    @property
+    def weights(self) -> Floats:
+        """One a row, averaging 1, such that every label that has examples weighs the same."""
+        counts = np.maximum(self.belongs.sum(axis=0), 1)
+        shares = (self.belongs / counts).sum(axis=1)
+        weights: Floats = shares / shares.mean()
+        return weights
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleHead:
+    """What to add to the prompts' log-odds: (vectors - origin) @ weights."""
+
+    weights: Floats
+    origin: Floats
+    penalty: float
+
+
+def encode_examples(
+    encoder: Encoder, labels: Sequence[str], examples: Mapping[str, Sequence[str]]
+) -> LabelledExamples | None:
+    """None if no label of the task has an example."""
+    listed: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        for text in examples.get(label, ()):
+            listed.setdefault(text, []).append(place)
+    if not listed:
+        return None
+    belongs = np.zeros((len(listed), len(labels)))
+    for row, places in enumerate(listed.values()):
+        belongs[row, places] = 1
+    return LabelledExamples(encoder.encode(list(listed))[0].astype(np.float64), belongs)
+
+
+def fit_example_head(examples: LabelledExamples, prompt_logits: Floats) -> ExampleHead:
+    """Multinomial logistic regression on top of ``prompt_logits`` (examples, labels), which stay as they are.
+
+    Its squared-norm penalty pulls the answer back to the prompts' own, and is the one of ``PENALTIES`` with
+    the least log-loss in cross-validation: examples that do not predict each other change little.
+    """
+    weights = examples.weights
+    origin = (weights[:, None] * examples.vectors).mean(axis=0)
+    roots = np.sqrt(weights)[:, None]
+    left, scale, right = np.linalg.svd(roots * (examples.vectors - origin), full_matrices=False)
+    kept = scale > 1e-6 * max(float(scale[0]), 1e-6)
+    rows = left[:, kept] * scale[kept] / roots
+    data = _Data(*(a.astype(np.float32) for a in (rows, prompt_logits, examples.targets, weights)))
+    curvature = (0.5 * scale[kept] ** 2).astype(np.float32)
+    penalty = _best_penalty(data, curvature, _folds(examples.belongs))
+    return ExampleHead(right[kept].T @ data.fit(curvature, penalty).astype(np.float64), origin, penalty)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Single precision, in coordinates where the weighted Gram matrix of all examples is diagonal."""
+
+    rows: Vectors
+    offsets: Vectors
+    targets: Vectors
+    weights: Vectors
+
+    def part(self, chosen: npt.NDArray[np.bool_]) -> _Data:
+        return _Data(self.rows[chosen], self.offsets[chosen], self.targets[chosen], self.weights[chosen])
+
+    def loss(self, head: Vectors) -> float:
+        logits = self.offsets + self.rows @ head
+        top = logits.max(axis=1)
+        normaliser = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+        return float(self.weights @ (normaliser - (logits * self.targets).sum(axis=1)))
+
+    def fit(self, curvature: Vectors, penalty: float, start: Vectors | None = None) -> Vectors:
+        """Accelerated descent with restarts, stepping by a bound of the curvature: half the Gram matrix for
+        every label (Böhning, Multinomial logistic regression algorithm, 1992)."""
+        steps = (1 / (curvature + penalty)).astype(np.float32)[:, None]
+        head = np.zeros((len(curvature), self.targets.shape[1]), np.float32) if start is None else start
+        ahead, momentum = head, 1.0
+        for _ in range(_STEPS):
+            shares = self.offsets + self.rows @ ahead
+            shares -= shares.max(axis=1, keepdims=True)
+            np.exp(shares, out=shares)
+            shares /= shares.sum(axis=1, keepdims=True)
+            gradient = self.rows.T @ (self.weights[:, None] * (shares - self.targets)) + penalty * ahead
+            moved = ahead - steps * gradient
+            step = moved - head
+            following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2 if float((step * gradient).sum()) <= 0 else 1.0
+            ahead = moved + (momentum - 1) / following * step if following > 1 else moved
+            head, momentum = moved, following
+            if float(np.abs(step).max()) < _TOLERANCE * float(np.abs(head).max()):
+                break
+        return head
+
+
+def _best_penalty(data: _Data, curvature: Vectors, folds: npt.NDArray[np.int64]) -> float:
+    losses = dict.fromkeys(PENALTIES, 0.0)
+    held_out = 0
+    for fold in np.unique(folds):
+        outside = data.part(folds == fold)
+        inside = data.part(folds != fold)
+        if not len(inside.rows) or held_out >= ENOUGH_HELD_OUT:
+            break
+        held_out += len(outside.rows)
+        head: Vectors | None = None
+        for penalty in reversed(PENALTIES):
+            head = inside.fit(curvature, penalty, head)
+            losses[penalty] += outside.loss(head)
+    return min(reversed(PENALTIES), key=lambda penalty: losses[penalty])
+
+
+def _folds(belongs: Floats) -> npt.NDArray[np.int64]:
+    """A label's examples in turn to all folds, starting at another fold for each label."""
+    first = belongs.argmax(axis=1)
+    seen = np.zeros(belongs.shape[1], np.int64)
+    folds = np.empty(len(first), np.int64)
+    for row, label in enumerate(first):
+        folds[row] = (seen[label] + label) % FOLDS
+        seen[label] += 1
+    return folds

@@ -1,0 +1,64 @@
+"""Label directions: where in the encoder's space a label lies as seen from the other labels of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.prompts import LabelPrompts
+from models.protocol import Encoder
+
+Floats = npt.NDArray[np.float64]
+
+PHRASES_WEIGHT = 0.35
+"""Share of a description's parts, each encoded alone, in a label's vector; a list of things in one sentence
+blurs into their average topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelDirections:
+    """``vectors`` and ``directions`` are unit rows of shape (labels, dimension).
+
+    ``spread`` is the mean length of the label vectors after centring: how far apart the encoder holds the
+    labels, and so how much a difference between two cosines says.
+    """
+
+    vectors: Floats
+    directions: Floats
+    spread: float
+
+    def scores(self, vectors: npt.NDArray[np.floating]) -> Floats:
+        """Cosines to the directions, less their mean over the labels, of shape (texts, labels)."""
+        cosines: Floats = vectors @ self.directions.T
+        centred: Floats = cosines - cosines.mean(axis=1, keepdims=True)
+        return centred
+
+
+def unit(rows: npt.NDArray[np.floating]) -> Floats:
+    """Rows scaled to length 1; a zero row stays zero."""
+    scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+    return scaled
+
+
+def label_directions(
+    encoder: Encoder, prompts: Sequence[LabelPrompts], origin: Floats | None = None
+) -> LabelDirections:
+    """Encodes every prompt once. Directions start at ``origin``, by default the mean of the label vectors."""
+    texts = [text for label in prompts for text in (*label.sentences, *label.phrases)]
+    encoded = encoder.encode(texts)[0].astype(np.float64)
+    rows, start = [], 0
+    for label in prompts:
+        middle = start + len(label.sentences)
+        end = middle + len(label.phrases)
+        row = unit(encoded[start:middle].mean(axis=0))
+        if label.phrases:
+            parts = unit(encoded[middle:end].mean(axis=0))
+            row = (1 - PHRASES_WEIGHT) * row + PHRASES_WEIGHT * parts
+        rows.append(row)
+        start = end
+    vectors = unit(np.stack(rows))
+    centred = vectors - (vectors.mean(axis=0) if origin is None else origin)
+    return LabelDirections(vectors, unit(centred), float(np.linalg.norm(centred, axis=1).mean()))
