@@ -114,10 +114,10 @@ def _windows(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
                 yield _wrapped(tokenizer.ids([text])[0])
     random = np.random.default_rng(0)
     for _ in range(RANDOM_TEXTS):
-        length = int(np.exp(random.uniform(0, np.log(WINDOW - 2))))
+        length = int(np.exp(random.uniform(0, np.log(WINDOW - SPECIAL.count))))
         yield _wrapped(random.integers(999, SHAPE.vocabulary, length, dtype=np.int32))
     for _ in range(ONE_SCRIPT_TEXTS):
-        length = int(np.exp(random.uniform(0, np.log(WINDOW - 2))))
+        length = int(np.exp(random.uniform(0, np.log(WINDOW - SPECIAL.count))))
         first = random.integers(999, SHAPE.vocabulary - 150)
         yield _wrapped(random.integers(first, first + 150, length, dtype=np.int32))
 
@@ -128,7 +128,7 @@ def _phrases(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
 
 
 def _wrapped(ids: TokenIds) -> TokenIds:
-    return np.array([SPECIAL.first, *ids[: WINDOW - 2], SPECIAL.last], np.int32)
+    return np.array([*SPECIAL.before, *ids[: WINDOW - SPECIAL.count], *SPECIAL.after], np.int32)
 
 
 def _linear_input(name: str, largest: Array, weight: Array) -> LinearInput:
