@@ -52,6 +52,34 @@ def locate(published: PublishedWeights, source: str | None, names: tuple[str, ..
     return found
 
 
+def model_folder(source: str, names: tuple[str, ...] | None = None) -> Path:
+    """A folder with a whole model (or the files ``names``) of the operator's choice, which no hash is known of.
+
+    ``source`` is the folder itself or a hub repository. Raises ModelUnavailable.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    if not _is_hub_name(source):
+        raise ModelUnavailable(f"There is no folder {source!r}, and a hub repository is written 'organisation/name'.")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
+    wanted = list(names or ("*.json", "*.safetensors", "*.txt", "*.model"))
+    try:
+        return Path(snapshot_download(source, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelUnavailable(
+            f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). Without a network, set the "
+            f"engine's weights to a folder that holds the model."
+        ) from error
+
+
+def _is_hub_name(source: str) -> bool:
+    return not source.startswith((".", "/", "~")) and source.count("/") == 1
+
+
 def _from_package(published: PublishedWeights, names: tuple[str, ...]) -> dict[str, Path]:
     try:
         distribution = importlib.metadata.distribution(published.package)
@@ -80,7 +108,7 @@ def _from_folder(published: PublishedWeights, folder: Path, names: tuple[str, ..
 
 
 def _from_hub(published: PublishedWeights, repository: str, names: tuple[str, ...]) -> dict[str, Path]:
-    if repository.startswith((".", "/", "~")) or repository.count("/") != 1:
+    if not _is_hub_name(repository):
         raise ModelUnavailable(
             f"There is no folder {repository!r}, and a hub repository is written 'organisation/name'. "
             f"The weights of {published.model} can be installed with '{published.install_command}'."

@@ -17,9 +17,13 @@ from models.tokenization import TextTokenizer, TokenIds, Windows, cut_windows, p
 class SpecialTokens:
     """The ids a model wants before, after and as padding of a window."""
 
-    first: int
-    last: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
     padding: int
+
+    @property
+    def count(self) -> int:
+        return len(self.before) + len(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class WindowEncoder:
         self._tokenizer = tokenizer
         self._runner = runner
         self._special = special
-        self._capacity = window - 2
+        self._capacity = window - special.count
         self._shapes = shapes
 
     @property
@@ -65,7 +69,7 @@ class WindowEncoder:
     def encode(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> tuple[Vectors, Counts]:
         ids, tokens = self._tokenizer.ids(texts)
         windows = cut_windows(ids, tokens, self._capacity)
-        batches = list(plan_batches(windows.lengths + 2, self._shapes))
+        batches = list(plan_batches(windows.lengths + self._special.count, self._shapes))
         vectors = np.empty((len(windows.lengths), self.dimension), np.float32)
         unfinished = np.bincount(windows.owners, minlength=len(texts))
         padded = (self._pad(windows, batch) for batch in batches)
@@ -79,13 +83,14 @@ class WindowEncoder:
         return pool_windows(vectors, windows), tokens
 
     def _pad(self, windows: Windows, batch: Batch) -> PaddedBatch:
+        before, after = self._special.before, self._special.after
         ids = np.full((batch.rows, batch.width), self._special.padding, np.int32)
-        ids[:, 0] = self._special.first
-        ids[:, 1] = self._special.last
-        lengths = np.full(batch.rows, 2, np.int32)
+        ids[:, : self._special.count] = before + after
+        lengths = np.full(batch.rows, self._special.count, np.int32)
         for row, member in enumerate(batch.members):
             start, length = windows.starts[member], windows.lengths[member]
-            ids[row, 1 : length + 1] = windows.ids[start : start + length]
-            ids[row, length + 1] = self._special.last
-            lengths[row] = length + 2
+            end = len(before) + length
+            ids[row, len(before) : end] = windows.ids[start : start + length]
+            ids[row, end : end + len(after)] = after
+            lengths[row] = end + len(after)
         return PaddedBatch(ids, lengths)

@@ -47,7 +47,7 @@ WEIGHTS = PublishedWeights(
     },
 )
 SHAPE = BertShape(vocabulary=30_522, layers=6, hidden=384, heads=12, epsilon=1e-12)
-SPECIAL = SpecialTokens(first=101, last=102, padding=0)
+SPECIAL = SpecialTokens(before=(101,), after=(102,), padding=0)
 WINDOW = 256
 """The model was trained on 256 tokens at most; longer windows are possible (512) but not better."""
 BATCHES = BatchShapes(budget=1024, step=16)

@@ -1,0 +1,62 @@
+"""Models with a few thousand random weights, in the files that real ones have."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+CHARACTERS = list(string.ascii_lowercase + string.digits + string.punctuation)
+WINDOW = 64
+
+
+def save_tiny_bert(folder: Path, pooling: str = "mean_tokens") -> Path:
+    """A sentence encoder that reads single characters, 64 at once."""
+    torch.manual_seed(0)
+    BertModel(_config()).save_pretrained(folder)
+    _save_tokenizer(folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}": True}))
+    return folder
+
+
+def save_tiny_entailment(folder: Path) -> Path:
+    """A classifier of text pairs into contradiction, neutral and entailment."""
+    torch.manual_seed(1)
+    config = _config()
+    config.id2label = {0: "contradiction", 1: "neutral", 2: "entailment"}
+    config.label2id = {name: number for number, name in config.id2label.items()}
+    BertForSequenceClassification(config).save_pretrained(folder)
+    _save_tokenizer(folder)
+    return folder
+
+
+def _config() -> BertConfig:
+    return BertConfig(
+        vocab_size=len(SPECIAL) + 2 * len(CHARACTERS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=WINDOW,
+    )
+
+
+def _save_tokenizer(folder: Path) -> None:
+    words = [*SPECIAL, *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
+    tokenizer = Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = BertNormalizer()
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
