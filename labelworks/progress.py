@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from labelworks.types import Batch
 
 _PLAIN_LINE_SECONDS = 5.0
+_TRANSFER_SECONDS = 0.2
 _BAR_CHARACTERS = 30
 
 
@@ -45,13 +49,84 @@ class Progress:
             parts.append(f"{duration(self.eta_seconds)} left")
         return ", ".join(parts)
 
+    @classmethod
+    def of(cls, batch: Batch) -> Progress:
+        """How far a job is."""
+        return cls(
+            stage=batch.phase or ("queued" if batch.status == "processing" else batch.status),
+            done=batch.requests_completed + batch.requests_failed,
+            total=batch.requests_total or None,
+            unit="rows",
+            rate=batch.rows_per_second,
+            eta_seconds=batch.eta_seconds,
+        )
+
 
 ProgressCallback = Callable[[Progress], None]
 
 
+class Transfer:
+    """The progress of an upload or a download, told a few times a second at most."""
+
+    def __init__(self, stage: str, on_progress: ProgressCallback | None, *, done: int = 0) -> None:
+        self._stage = stage
+        self._on_progress = on_progress
+        self._first = done
+        self._began = self._told = time.monotonic()
+
+    def reached(self, done: int, total: int | None) -> None:
+        """So many bytes are done."""
+        now = time.monotonic()
+        if self._on_progress is None or now - self._told < _TRANSFER_SECONDS:
+            return
+        self._told = now
+        rate = (done - self._first) / (now - self._began)
+        left = (total - done) / rate if total is not None and rate > 0 else None
+        self._on_progress(Progress(self._stage, done, total, "bytes", rate, left))
+
+    def ended(self, done: int) -> None:
+        """All bytes are done."""
+        if self._on_progress is not None:
+            rate = (done - self._first) / max(time.monotonic() - self._began, 1e-6)
+            self._on_progress(Progress(self._stage, done, done, "bytes", rate))
+
+
+class CountedReads:
+    """A binary file whose reads are told as the progress of an upload. ``size`` is the file's, in bytes."""
+
+    def __init__(self, file: IO[bytes], size: int, on_progress: ProgressCallback | None) -> None:
+        self._file = file
+        self._size = size
+        self._on_progress = on_progress
+        self._transfer = Transfer("upload", on_progress)
+
+    def read(self, count: int = -1, /) -> bytes:
+        """As of the file."""
+        data = self._file.read(count)
+        position = self._file.tell()
+        if position < self._size:
+            self._transfer.reached(position, self._size)
+        elif data:
+            self._transfer.ended(position)
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As of the file; going back to its start begins the upload anew."""
+        if (offset, whence) == (0, 0):
+            self._transfer = Transfer("upload", self._on_progress)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of the file."""
+        return self._file.tell()
+
+
 @contextmanager
-def shown_progress() -> Iterator[ProgressCallback]:
-    """A callback that shows what it is given on stderr or in the notebook, in the way that suits the place."""
+def shown_progress(*, only_interactive: bool = False) -> Iterator[ProgressCallback | None]:
+    """A callback that shows what it is given on stderr or in the notebook, in the way that suits the place.
+
+    With ``only_interactive`` it is None where nobody looks on.
+    """
     if _in_notebook():
         with _notebook_line() as show:
             yield show
@@ -59,7 +134,7 @@ def shown_progress() -> Iterator[ProgressCallback]:
         with _terminal_bar() as show:
             yield show
     else:
-        yield _PlainLines()
+        yield None if only_interactive else _PlainLines()
 
 
 def megabytes(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -72,11 +72,24 @@ class RangeSource(Datasource):
     ) -> list[ReadTask]:
         return [
             ReadTask(
-                partial(_read_range, self._store, self._job, planned, self._prefetched),
+                self._reader(planned),
                 BlockMetadata(num_rows=1, size_bytes=planned.end - planned.start, exec_stats=None, input_files=None),
             )
             for planned in self._ranges
         ]
+
+    def _reader(self, planned: PlannedRange) -> Callable[[], Iterable[pa.Table]]:
+        # A function that closes over small values: the source itself would travel with every task.
+        store, job = self._store, self._job
+        known = None if self._prefetched is None else _read_lines(store, job, planned, self._prefetched)
+
+        def read() -> Iterable[pa.Table]:
+            lines = _read_lines(store, job, planned, None) if known is None else known
+            yield pa.table(
+                {"index": pa.array([planned.index], pa.int32()), "data": pa.array([lines], pa.large_binary())}
+            )
+
+        return read
 
 
 class ClassifierActor:
@@ -169,11 +182,8 @@ def configure_ray_data() -> None:
     context.max_consecutive_actor_init_deaths = 3
 
 
-def _read_range(
-    store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None
-) -> Iterable[pa.Table]:
-    data = read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
-    yield pa.table({"index": pa.array([planned.index], pa.int32()), "data": pa.array([data], pa.large_binary())})
+def _read_lines(store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None) -> bytes:
+    return read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
 
 
 def _row(index: int, result: RangeResult) -> pa.Table:

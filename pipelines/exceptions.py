@@ -99,7 +99,7 @@ class ObjectMissing(LabelworksError):
     """There is no such object."""
 
 
-class InputChanged(LabelworksError):
+class InputChanged(Conflict):
     """The input file was overwritten while the job was processing it. Start the job again to use the new file."""
 
     code = "INPUT_CHANGED"

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_STREAM_CHUNK = 1024 * 1024
+# What an interrupted body may lose of what had arrived.
+_STREAM_CHUNK = 64 * 1024
+_READ_TIMEOUT_SECONDS = 30.0
 _DELETE_THREADS = 16
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _TRANSIENT_CODES = {
@@ -111,7 +114,8 @@ class ObjectStore:
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=5,
-                read_timeout=30,
+                # Whoever wants an answer soon must not wait long for one try.
+                read_timeout=min(_READ_TIMEOUT_SECONDS, max(self._retry_seconds, 1.0)),
                 # Retried here instead, where the time limit and an interrupted body are known.
                 retries={"total_max_attempts": 1},
                 max_pool_connections=32,
@@ -208,7 +212,7 @@ class ObjectStore:
         """The objects under ``prefix`` in lexical order."""
         token: str | None = None
         given = 0
-        while True:
+        while limit is None or given < limit:
             wanted = 1000 if limit is None else min(1000, limit - given)
             more: dict[str, Any] = {"ContinuationToken": token} if token else {}
             page = self._retried(
@@ -220,7 +224,7 @@ class ObjectStore:
                 yield ListedObject(entry["Key"], entry["Size"], entry["LastModified"])
                 given += 1
             token = page.get("NextContinuationToken")
-            if not page.get("IsTruncated") or not token or given == limit:
+            if not page.get("IsTruncated") or not token:
                 return
 
     def delete(self, *keys: str) -> None:
@@ -293,15 +297,23 @@ class MultipartUpload:
         self._etags[number] = part["CopyPartResult"]["ETag"]
 
     def complete(self) -> None:
+        """Raises ObjectMissing when the upload was removed meanwhile."""
         parts: list[CompletedPartTypeDef] = [
             {"ETag": etag, "PartNumber": number} for number, etag in sorted(self._etags.items())
         ]
-        self._store._retried(
-            lambda: self._store._client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": parts})
-        )
+        try:
+            self._store._retried(
+                lambda: self._store._client.complete_multipart_upload(**self._target, MultipartUpload={"Parts": parts})
+            )
+        except ObjectMissing:
+            # An earlier try may have completed it whose answer was lost: the object is there, the upload is not.
+            if not self._store.exists(self._target["Key"]):
+                raise
 
     def abort(self) -> None:
-        self._store._retried(lambda: self._store._client.abort_multipart_upload(**self._target))
+        """Give the upload up; one that is not there any more is no error."""
+        with suppress(ObjectMissing):
+            self._store._retried(lambda: self._store._client.abort_multipart_upload(**self._target))
 
 
 class _PreconditionFailed(Exception):

@@ -22,7 +22,7 @@ from serve_app.accounts import KeyDirectory
 from serve_app.errors import install_error_handlers
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
-from serve_app.middleware import BodyLimitMiddleware
+from serve_app.middleware import BodyLimitMiddleware, UnexpectedErrorMiddleware
 from serve_app.partial_results import partial_results
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import (
@@ -76,6 +76,7 @@ def build_app(settings: Settings) -> FastAPI:
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(UnexpectedErrorMiddleware)
     app.include_router(batch)
     app.include_router(service)
     return app
@@ -116,7 +117,9 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         500: "An error of the service",
         503: "The service cannot take this call now; see Retry-After",
     }
-    return {status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 500, 503)}
+    return {
+        status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 422, 500, 503)
+    }
 
 
 batch = APIRouter(prefix="/v1", tags=["batch"])
@@ -128,7 +131,7 @@ async def health(request: Request) -> Health:
     return Health(version=request.app.version)
 
 
-@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(409, 422))
+@batch.post("/batch", status_code=201, summary="Create a job", responses=_errors(409))
 async def create_batch(
     body: CreateBatch, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
 ) -> BatchCreated:
@@ -147,7 +150,7 @@ async def create_batch(
     return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
 
 
-@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409, 422))
+@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=_errors(400, 404, 409))
 async def start_batch(
     job_id: JobId, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
 ) -> BatchStarted:
@@ -166,7 +169,9 @@ async def start_batch(
     return BatchStarted(job_id=job.job_id)
 
 
-@batch.post("/batch/{job_id}/cancel", status_code=202, summary="Cancel a processing job", responses=_errors(404, 409))
+@batch.post(
+    "/batch/{job_id}/cancel", status_code=202, summary="Cancel a processing job", responses=_errors(404, 409, 422)
+)
 async def cancel_batch(job_id: JobId, account: Account, services: Serving) -> BatchCancelled:
     """Ours. The job ends as `failed` with the error `cancelled`; started again, it goes on where it was."""
     job = await services.registry.cancel(account, job_id)
@@ -179,13 +184,13 @@ async def list_batches(account: Account, services: Serving) -> list[BatchSummary
     return [BatchSummary(**job.model_dump(include=set(BatchSummary.model_fields))) for job in jobs]
 
 
-@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=_errors(404))
+@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=_errors(404, 422))
 async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> BatchStatus:
     job = await services.registry.get(account, job_id)
     return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
 
 
-@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409, 422))
+@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=_errors(404, 409))
 async def batch_results(
     job_id: JobId,
     account: Account,
@@ -208,7 +213,7 @@ async def batch_results(
     return BatchResults(job_id=job.job_id, download_url=url)
 
 
-@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=_errors(404, 409))
+@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=_errors(404, 409, 422))
 async def delete_batch(job_id: JobId, account: Account, services: Serving) -> BatchDeleted:
     await services.registry.delete(account, job_id)
     return BatchDeleted(job_id=job_id)

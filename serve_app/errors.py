@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -23,8 +22,6 @@ from pipelines.exceptions import (
 )
 from serve_app.schemas import ErrorBody, FieldError
 
-logger = logging.getLogger(__name__)
-
 _RETRY_AFTER_SECONDS = "5"
 _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (BadRequest, HTTPStatus.BAD_REQUEST),
@@ -38,25 +35,24 @@ _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
-def error_response(error: LabelworksError) -> JSONResponse:
-    """The answer for one of our exceptions."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+def error_response(error: Exception) -> JSONResponse:
+    """The answer for an exception; one that is not meant for clients is a 500 that tells nothing of it."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+    if status is None or not isinstance(error, LabelworksError):
+        return _envelope(HTTPStatus.INTERNAL_SERVER_ERROR, LabelworksError.code, _INTERNAL_MESSAGE, {}, {})
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("unexpected %s: %s", type(error).__name__, error.message, exc_info=error)
-        return _envelope(status, LabelworksError.code, _INTERNAL_MESSAGE, {}, headers)
     return _envelope(status, error.code, error.message, error.details, headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Give every error of ``app`` the contract's shape."""
+    """Give the errors that are meant for clients the contract's shape; RequestIdMiddleware does so for all others."""
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
-        return error_response(error if isinstance(error, LabelworksError) else LabelworksError())
+        return error_response(error)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         found = error.errors()[0] if isinstance(error, RequestValidationError) else {}
@@ -68,14 +64,10 @@ def install_error_handlers(app: FastAPI) -> None:
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
         return _envelope(status, _HTTP_CODES.get(status, "BAD_REQUEST"), message, {}, headers)
 
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        logger.error("unexpected error", exc_info=error)
-        return error_response(LabelworksError())
-
-    app.add_exception_handler(LabelworksError, ours)
+    for kind, _ in _STATUS:
+        app.add_exception_handler(kind, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
 
 
 _INTERNAL_MESSAGE = "Something went wrong inside the service. Quote the X-Request-ID of this answer to its operator."
@@ -106,7 +98,7 @@ def _request_invalid(found: dict[str, Any]) -> RequestInvalid:
 def _seen(value: Any) -> str:
     match value:
         case bool() | int() | float():
-            return f", not {value}"
+            return f", not {str(value)[:50]}"
         case str():
             shown = value.encode("utf-8", "replace").decode()
             return f"; seen: {shown[:50]!r} ({len(value):,} characters)"

@@ -1,6 +1,11 @@
-"""What happens to every request before it is read. (Its X-Request-ID comes from Serve's proxy.)"""
+"""What happens to every request: an answer whatever goes wrong, and a limit on the body's size.
+
+Serve's proxy gives every request its X-Request-ID, the client's where it sent one, and repeats it in the answer.
+"""
 
 from __future__ import annotations
+
+import logging
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,7 +13,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipelines.exceptions import BodyTooLarge
 from serve_app.errors import error_response
 
+logger = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 1024 * 1024
+REQUEST_ID_HEADER = "X-Request-ID"
+
+
+class UnexpectedErrorMiddleware:
+    """An exception that no handler took is logged with the request's id and answered with a 500 that tells nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answered = False
+
+        async def note_and_send(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_and_send)
+        except Exception as error:
+            logger.exception("request %s failed", Headers(scope=scope).get(REQUEST_ID_HEADER))
+            if answered:
+                raise
+            await error_response(error)(scope, receive, send)
 
 
 class BodyLimitMiddleware:
@@ -22,7 +56,7 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
             await _refuse(int(declared), scope, receive, send)
             return
         body = bytearray()

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as op
 
+from models.protocol import Counts
+
 Array = npt.NDArray[np.float32]
 
 
@@ -30,11 +32,14 @@ class LinearInput:
 
     Each channel is divided by its entry of ``smoothing`` (and the weights multiplied by it, SmoothQuant,
     arXiv:2211.10438), which moves outliers from activations to weights; what results is rounded to 255 steps
-    between ``-limit`` and ``limit``. Both are constants, so a text's vector does not depend on its batch.
+    between ``-limit`` and ``limit``. A channel with ``copies`` of more than one is repeated so often, each copy
+    with its share of the weights (outlier channel splitting, arXiv:1901.09504); only "down" may have such channels.
+    All are constants, so a text's vector does not depend on its batch.
     """
 
     smoothing: Array
     limit: float
+    copies: Counts
 
 
 def linear_names(shape: BertShape) -> list[str]:
@@ -56,6 +61,8 @@ def build_graph(
     The output is the mean over each row's first ``lengths`` tokens of the last layer, divided by its norm.
     With ``inputs``, one for each of ``linear_names``, the linear layers multiply 8-bit integers.
     """
+    if inputs is not None:
+        weights = _with_copies(weights, shape, inputs)
     return _GraphBuilder(weights, shape, inputs).build(observed=False)
 
 
@@ -134,16 +141,29 @@ class _GraphBuilder:
             product = op.matmul(state, op.constant(weight), False, True)
         else:
             how = self._inputs[name]
-            smoothed = op.multiply(state, op.constant(1 / how.smoothing))
+            smoothing = np.repeat(how.smoothing, how.copies)
+            smoothed = op.multiply(state, op.constant(1 / smoothing))
             low, high = _floats(-how.limit * 128 / 127), _floats(how.limit)
             rounded = op.fake_quantize(smoothed, low, high, low, high, 256)
-            product = op.matmul(rounded, _eight_bit(weight * how.smoothing), False, True)
+            product = op.matmul(rounded, _eight_bit(weight * smoothing), False, True)
         return op.add(product, op.constant(bias))
 
     def _normalise(self, state: ov.Node, name: str) -> ov.Node:
         centred = op.mvn(state, _ints([-1]), True, self._shape.epsilon, "inside_sqrt")
         scaled = op.multiply(centred, op.constant(self._weights[f"{name}.weight"]))
         return op.add(scaled, op.constant(self._weights[f"{name}.bias"]))
+
+
+def _with_copies(weights: Mapping[str, Array], shape: BertShape, inputs: Mapping[str, LinearInput]) -> dict[str, Array]:
+    copied = dict(weights)
+    for layer in range(shape.layers):
+        copies = inputs[f"{layer}.down"].copies
+        for name in ("intermediate.dense.weight", "intermediate.dense.bias"):
+            name = f"encoder.layer.{layer}.{name}"
+            copied[name] = np.repeat(weights[name], copies, axis=0)
+        name = f"encoder.layer.{layer}.output.dense.weight"
+        copied[name] = np.repeat(weights[name] / copies.astype(np.float32), copies, axis=1)
+    return copied
 
 
 def _eight_bit(weight: Array) -> ov.Node:

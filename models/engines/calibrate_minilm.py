@@ -1,6 +1,6 @@
 """Measures the activations of all-MiniLM-L6-v2 and writes ``minilm_reference.json`` beside this file.
 
-Run as ``python -m models.engines.calibrate_minilm``; takes about a minute. The texts are the docstrings of
+Run as ``python -m models.engines.calibrate_minilm``; takes a few minutes. The texts are the docstrings of
 Python's standard library (of whatever Python runs this), the phrases below and random tokens, so every part
 of the vocabulary has its share; only numbers measured on them are stored, and the phrases.
 """
@@ -76,9 +76,13 @@ MODULES = (
     "xml.dom",
     "zipfile",
 )
-RANDOM_TEXTS = 100
-SMOOTHING = {"qkv": 0.75, "out": 0.75, "up": 0.75, "down": 0.9}
+RANDOM_TEXTS = 1_500
+ONE_SCRIPT_TEXTS = 300
+"""Random tokens that are neighbours in the vocabulary, where characters of one script are together."""
+SMOOTHING = 0.75
 """How much of an outlier moves into the weights: of 0.4 to 0.9, what kept the vectors closest."""
+COPIES = 32
+"""How many more channels the input of a "down" layer has; a few of them hold activations ten times the rest."""
 
 
 def main() -> None:
@@ -110,7 +114,12 @@ def _windows(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
                 yield _wrapped(tokenizer.ids([text])[0])
     random = np.random.default_rng(0)
     for _ in range(RANDOM_TEXTS):
-        yield _wrapped(random.integers(999, SHAPE.vocabulary, random.integers(1, WINDOW - 2), dtype=np.int32))
+        length = int(np.exp(random.uniform(0, np.log(WINDOW - 2))))
+        yield _wrapped(random.integers(999, SHAPE.vocabulary, length, dtype=np.int32))
+    for _ in range(ONE_SCRIPT_TEXTS):
+        length = int(np.exp(random.uniform(0, np.log(WINDOW - 2))))
+        first = random.integers(999, SHAPE.vocabulary - 150)
+        yield _wrapped(random.integers(first, first + 150, length, dtype=np.int32))
 
 
 def _phrases(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
@@ -123,11 +132,14 @@ def _wrapped(ids: TokenIds) -> TokenIds:
 
 
 def _linear_input(name: str, largest: Array, weight: Array) -> LinearInput:
-    share = SMOOTHING[name.split(".")[1]]
-    inputs = np.maximum(largest, 1e-5) ** share
-    smoothing = inputs / np.maximum(np.abs(weight).max(axis=0), 1e-5) ** (1 - share)
-    smoothing = np.round(smoothing / np.exp(np.log(smoothing).mean()), 4)
-    return LinearInput(smoothing.astype(np.float32), float((largest / smoothing).max()))
+    inputs = np.maximum(largest, 1e-5)
+    outputs = np.maximum(np.abs(weight).max(axis=0), 1e-5)
+    copies = np.ones(len(inputs), np.int64)
+    for _ in range(COPIES if name.endswith(".down") else 0):
+        copies[np.argmax(inputs * outputs / copies)] += 1
+    smoothing = inputs**SMOOTHING / (outputs / copies) ** (1 - SMOOTHING)
+    smoothing = np.round(smoothing / np.exp(np.log(smoothing).mean()), 4).astype(np.float32)
+    return LinearInput(smoothing, float((largest / smoothing).max()), copies)
 
 
 if __name__ == "__main__":

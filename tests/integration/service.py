@@ -149,6 +149,7 @@ def wait_for(
             seen.append(state)
         if reached(state):
             return state
+        assert not has_ended(state), f"ended before: {state}"
         assert time.monotonic() < deadline, f"not reached within {seconds} s: {state}"
         time.sleep(0.2)
 

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.layout import ACTIVE_PREFIX, KEYS_PREFIX, JobPaths, api_key_object, index_key, index_prefix
+from pipelines.layout import (
+    ACTIVE_PREFIX,
+    KEYS_PREFIX,
+    IndexEntry,
+    JobPaths,
+    api_key_object,
+    index_key,
+    index_prefix,
+    read_index_key,
+)
 
 JOB = "batch_0123456789abcdef"
 LOWER = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -115,6 +124,11 @@ def test_the_index_of_an_account_sorts_its_newest_job_first(one: datetime, other
 def test_jobs_of_neighbouring_microseconds_are_told_apart(moment: datetime) -> None:
     later = moment + timedelta(microseconds=1)
     assert index_key("acme", JOB, later) < index_key("acme", JOB, moment)
+
+
+@given(moment=moments, account=st.sampled_from(["acme", "a-b", "a-1-b_c"]))
+def test_an_index_key_tells_its_job_again(moment: datetime, account: str) -> None:
+    assert read_index_key(index_key(account, JOB, moment)) == IndexEntry(account, JOB, moment)
 
 
 def test_a_moment_has_one_index_key_in_every_time_zone() -> None:

@@ -1,0 +1,1 @@
+"""The commands of ``labelworks``, a file for each group of them."""

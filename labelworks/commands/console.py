@@ -1,0 +1,83 @@
+"""How commands speak: results on standard output, everything else on standard error, and exit codes for scripts.
+
+0: done. 1: an error. 2: wrong usage. 3: a job did not complete, or a file has bad lines. 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from labelworks.errors import APIStatusError, BatchFailedError, LabelworksError
+
+EXIT_ERROR = 1
+EXIT_INCOMPLETE = 3
+EXIT_INTERRUPTED = 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def reported(as_json: bool = False) -> Iterator[None]:
+    """Turn the client's errors and Ctrl-C into one line and an exit code."""
+    try:
+        yield
+    except BatchFailedError as error:
+        _report(error, as_json)
+        raise typer.Exit(EXIT_INCOMPLETE) from error
+    except (LabelworksError, OSError) as error:
+        _report(error, as_json)
+        raise typer.Exit(EXIT_ERROR) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def fail(reason: str) -> NoReturn:
+    """End the command with one line that says why."""
+    print(f"labelworks: {reason}", file=sys.stderr)
+    raise typer.Exit(EXIT_ERROR)
+
+
+def say(message: str) -> None:
+    """Tell the person something that is no result."""
+    console.print(message, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value of the client, or a list of them, as JSON."""
+    print(json.dumps(value, default=_jsonable, ensure_ascii=False))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _report(error: Exception, as_json: bool) -> None:
+    if as_json:
+        described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+        if isinstance(error, APIStatusError):
+            described = {
+                "type": type(error).__name__,
+                "message": error.message,
+                "status": error.status,
+                "code": error.code,
+                "details": error.details,
+                "request_id": error.request_id,
+            }
+        print_json({"error": described})
+    else:
+        print(f"labelworks: {error}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""``dev``, ``keys`` and ``demo``: the service on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from labelworks.commands.console import fail
+
+DataFolder = Annotated[Path, typer.Option("--data", help="The folder in which the embedded stack keeps everything.")]
+_DATA = Path(".labelworks")
+
+
+def dev(
+    data: DataFolder = _DATA,
+    port: Annotated[int | None, typer.Option(help="The API's port; any free one if not given.")] = None,
+    s3_port: Annotated[int | None, typer.Option(help="The S3 server's port; any free one if not given.")] = None,
+) -> None:
+    """Run the whole service on this machine: local Ray, an S3 server and the API. Ctrl-C stops it."""
+    require_server_parts()
+    from serve_app.embedded.exceptions import EmbeddedStackError
+    from serve_app.embedded.stack import embedded_stack
+
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    # Ray prints to standard output, which is kept for the one line that scripts read.
+    announcements = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        with embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
+            signal.signal(signal.SIGINT, on_signal)
+            signal.signal(signal.SIGTERM, on_signal)
+            print(f"READY {json.dumps(asdict(ready))}", file=announcements, flush=True)
+            while not stop.wait(0.5):
+                pass
+    except EmbeddedStackError as error:
+        fail(str(error))
+
+
+def create_api_key(account: str, data: DataFolder = _DATA) -> None:
+    """Make a new API key for ACCOUNT and print it. It is stored as a hash and cannot be shown again."""
+    require_server_parts()
+    from pipelines.exceptions import LabelworksError
+    from serve_app.accounts import create_key
+    from serve_app.embedded.administration import operator_store
+    from serve_app.embedded.exceptions import EmbeddedStackError
+
+    try:
+        print(create_key(operator_store(data), account))
+    except (EmbeddedStackError, LabelworksError) as error:
+        fail(str(error))
+
+
+def demo(data: DataFolder = _DATA) -> None:
+    """Run a real job on the bundled sample, through the API, as a client would."""
+    require_server_parts()
+    from labelworks.demo import DemoError, run_demo
+
+    try:
+        run_demo(data)
+    except DemoError as error:
+        fail(str(error))
+
+
+def require_server_parts() -> None:
+    """End the command with a hint where only the client is installed."""
+    try:
+        import boto3
+        import fastapi
+        import ray
+    except ImportError as error:
+        fail(f"{error.name} is not installed: pip install 'labelworks[server,embedded]'")
+    del boto3, fastapi, ray

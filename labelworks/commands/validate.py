@@ -1,0 +1,182 @@
+"""``validate``: what the service would say to a file, without a service."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, BinaryIO
+
+import typer
+
+from labelworks.commands.classify import File, TextField
+from labelworks.commands.console import EXIT_ERROR, EXIT_INCOMPLETE, AsJson, fail, print_json, reported, say
+from labelworks.commands.stack import require_server_parts
+from labelworks.inputs import InputFile
+from labelworks.operations.batches import MAX_UPLOAD_BYTES
+from labelworks.progress import duration
+
+_SHOWN_ERRORS = 20
+_SAMPLED_TEXTS = 4096
+_HEAD_BYTES = 64 * 1024
+# Of the default engine on two cores; the project's benchmark measures it.
+_TOKENS_PER_SECOND = 20_000.0
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that would be answered with an error. ``line`` counts from 1, in a table its rows below the header."""
+
+    line: int
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a file holds. ``rejected`` says why the service would not take it at all."""
+
+    items: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    first_errors: list[BadLine] = field(default_factory=list)
+    estimated_tokens: int = 0
+    estimated_cost_usd: float = 0.0
+    estimated_seconds: float = 0.0
+    rejected: str | None = None
+
+
+def validate(
+    file: File,
+    text_field: TextField = "text",
+    tokens_per_second: Annotated[
+        float, typer.Option(min=1, help="What your service does, for the estimate of the duration.")
+    ] = _TOKENS_PER_SECOND,
+    as_json: AsJson = False,
+) -> None:
+    """Check FILE without a service: items, bad lines with their numbers, tokens, cost and duration.
+
+    Exit code 1 where the service would not take the file, 3 where some lines would be answered with an error.
+    """
+    require_server_parts()
+    from models.exceptions import ModelError
+    from models.registry import load_token_counter
+    from pipelines.settings import Settings
+
+    settings = Settings()
+    source = InputFile(file, text_field)
+    with reported(as_json), TemporaryDirectory(prefix="labelworks-") as folder:
+        path = file
+        if not source.is_ready:
+            path = Path(folder, "input.ndjson")
+            source.write_ndjson(path)
+        try:
+            counter = load_token_counter(settings.model, weights=settings.model_weights)
+        except ModelError as error:
+            fail(str(error))
+        report = examine(path, counter.count)
+    report.estimated_cost_usd = round(report.estimated_tokens * settings.price_per_million_tokens_usd / 1_000_000, 6)
+    report.estimated_seconds = round(report.estimated_tokens / tokens_per_second, 1)
+    if as_json:
+        print_json(report)
+    else:
+        _show(report, "row" if source.format != "ndjson" else "line")
+    if report.rejected:
+        raise typer.Exit(EXIT_ERROR)
+    if report.errors:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def examine(path: Path, count_tokens: CountTokens) -> Report:
+    """Read a whole NDJSON file as the service does, in constant memory. Tokens are estimated from some texts."""
+    from pipelines.exceptions import InputRejected
+    from pipelines.ndjson import is_object, parse_line
+    from pipelines.scan import EXPECTED, describe, require_text
+
+    report = Report()
+    size = path.stat().st_size
+    if not 0 < size <= MAX_UPLOAD_BYTES:
+        report.rejected = f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)"
+        return report
+    sample = _Sample()
+    objects = 0
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        try:
+            require_text(head)
+        except InputRejected as error:
+            report.rejected = error.message
+            return report
+        file.seek(0)
+        for number, line in _numbered_items(file):
+            item = parse_line(line)
+            report.items += 1
+            objects += is_object(item)
+            if item.error is not None:
+                report.errors[item.error.code] = report.errors.get(item.error.code, 0) + 1
+                if len(report.first_errors) < _SHOWN_ERRORS:
+                    report.first_errors.append(BadLine(number, item.error.code, item.error.message))
+            elif item.text is not None:
+                sample.add(item.text)
+    if not objects:
+        report.rejected = f"No line of the file is a JSON object: found {describe(head)}; {EXPECTED}"
+    report.estimated_tokens = sample.estimate(count_tokens)
+    return report
+
+
+class _Sample:
+    """Texts drawn evenly from all that were added."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._added = 0
+        self._random = random.Random(0)
+
+    def add(self, text: str) -> None:
+        self._added += 1
+        if len(self._texts) < _SAMPLED_TEXTS:
+            self._texts.append(text)
+        elif (place := self._random.randrange(self._added)) < _SAMPLED_TEXTS:
+            self._texts[place] = text
+
+    def estimate(self, count_tokens: CountTokens) -> int:
+        """The tokens of all texts; exact where none was left out."""
+        if not self._texts:
+            return 0
+        return round(sum(count_tokens(self._texts)) * self._added / len(self._texts))
+
+
+def _numbered_items(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines that are items, with their numbers in the file; of too long a line only as much as tells so."""
+    from pipelines.ndjson import split_lines
+    from pipelines.ranges import MAX_LINE_BYTES
+
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 8):
+        number += 1
+        for item in split_lines(line.removesuffix(b"\n"), first=number == 1):
+            yield number, item
+        while line and not line.endswith(b"\n"):
+            line = file.readline(MAX_LINE_BYTES)
+
+
+def _show(report: Report, unit: str) -> None:
+    if report.rejected:
+        print(f"Not acceptable: {report.rejected}")
+    print(f"{report.items:,} items, {sum(report.errors.values()):,} of them would be answered with an error")
+    for code, count in sorted(report.errors.items(), key=itemgetter(1), reverse=True):
+        print(f"  {count:,} {code}")
+    for bad in report.first_errors:
+        print(f"  {unit} {bad.line:,}: {bad.code} - {bad.message}")
+    if sum(report.errors.values()) > len(report.first_errors):
+        print("  …")
+    print(
+        f"About {report.estimated_tokens:,} tokens, ${report.estimated_cost_usd:.4f}, "
+        f"{duration(report.estimated_seconds)}"
+    )
+    if not report.rejected and not report.errors:
+        say("The file is fine.")

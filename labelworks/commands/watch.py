@@ -1,0 +1,91 @@
+"""``watch``: following several jobs until all of them have ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+from labelworks.commands.connection import ApiKey, BaseUrl, connect
+from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, console, print_json, reported
+from labelworks.commands.jobs import JobIds
+from labelworks.progress import Progress as State
+from labelworks.types import Batch
+
+_POLL_SECONDS = 1.0
+_PLAIN_LINE_SECONDS = 5.0
+
+Show = Callable[[Batch], None]
+
+
+def watch(job_ids: JobIds, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
+    """Follow jobs until all have ended. Exit code 3 unless all are completed. Ctrl-C leaves them running."""
+    with reported(as_json), connect(api_key, base_url) as client, _shown_jobs() as show:
+        batches: dict[str, Batch] = {}
+        while True:
+            for job_id in job_ids:
+                if job_id not in batches or not batches[job_id].has_ended:
+                    batches[job_id] = client.batches.retrieve(job_id)
+                    show(batches[job_id])
+            if all(batch.has_ended for batch in batches.values()):
+                break
+            time.sleep(_POLL_SECONDS)
+    if as_json:
+        print_json(list(batches.values()))
+    if any(batch.status != "completed" for batch in batches.values()):
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@contextmanager
+def _shown_jobs() -> Iterator[Show]:
+    if not sys.stderr.isatty():
+        yield _PlainJobs()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("[bold]{task.fields[stage]:<11}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(batch: Batch) -> None:
+            if batch.job_id not in tasks:
+                tasks[batch.job_id] = bars.add_task(batch.job_id, total=1.0, stage="", detail="")
+            state = State.of(batch)
+            bars.update(
+                tasks[batch.job_id],  # type: ignore[arg-type]
+                completed=1.0 if batch.status == "completed" else state.fraction,
+                stage=state.stage,
+                detail=_detail(batch),
+            )
+
+        yield show
+
+
+class _PlainJobs:
+    """A line for a job whenever its stage changes, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, float]] = {}
+
+    def __call__(self, batch: Batch) -> None:
+        stage = State.of(batch).stage
+        before, when = self._told.get(batch.job_id, ("", 0.0))
+        if stage != before or time.monotonic() - when >= _PLAIN_LINE_SECONDS:
+            self._told[batch.job_id] = (stage, time.monotonic())
+            print(f"{batch.job_id} {stage}: {_detail(batch)}", file=sys.stderr, flush=True)
+
+
+def _detail(batch: Batch) -> str:
+    if batch.status == "failed":
+        return batch.error or "no reason was given"
+    state = State.of(batch)
+    return f"{state.amounts()}  {state.pace()}".rstrip()

@@ -1,0 +1,193 @@
+"""The calls of the batch API."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import IO, BinaryIO, Unpack, cast
+from urllib.parse import quote
+
+from labelworks.errors import (
+    APIStatusError,
+    BatchFailedError,
+    InputError,
+    NotFoundError,
+    UnsupportedError,
+    WaitTimeoutError,
+)
+from labelworks.operations.downloads import Download, download_file
+from labelworks.operations.effects import Emit, Operation, Request, Stream, sleep
+from labelworks.operations.retries import answered
+from labelworks.operations.service import Service
+from labelworks.progress import CountedReads, Progress, ProgressCallback
+from labelworks.types import Batch, BatchSummary, CreatedBatch, Result, Task
+
+MAX_UPLOAD_BYTES = 5 * 2**30
+_FIRST_POLL_SECONDS = 0.3
+_LONGEST_POLL_SECONDS = 3.0
+# Some storages answer only when they have put away all of a large file.
+_UPLOAD_TIMEOUT_SECONDS = 600.0
+
+
+class BatchOperations:
+    """Each call, as an operation."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def create(self, **task: Unpack[Task]) -> Operation[CreatedBatch]:
+        """Create a job. What the arguments mean: ``labelworks.types.Task``."""
+        answer = yield from self._service.call("POST", "/v1/batch", json=task, once=True)
+        return CreatedBatch.from_json(answer.json())
+
+    def upload(
+        self,
+        batch: CreatedBatch,
+        file: str | PathLike[str] | IO[bytes],
+        *,
+        on_progress: ProgressCallback | None = None,
+    ) -> Operation[None]:
+        """Upload the job's NDJSON file, a path or a seekable binary file, in constant memory.
+
+        Raises InputError for an empty file or one over 5 GB, StorageError where the storage refuses it.
+        """
+        with ExitStack() as opened:
+            source = opened.enter_context(Path(file).open("rb")) if isinstance(file, str | PathLike) else file
+            size = source.seek(0, 2)
+            if not 0 < size <= MAX_UPLOAD_BYTES:
+                raise InputError(f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)")
+            request = Request(
+                "POST",
+                batch.upload_url,
+                form=batch.upload_fields,
+                file=cast(BinaryIO, CountedReads(source, size, on_progress)),
+                timeout=max(self._service.timeout, _UPLOAD_TIMEOUT_SECONDS),
+            )
+            yield from answered(request, self._service.retries, storage=True)
+
+    def start(self, job_id: str) -> Operation[None]:
+        """Start a job whose file is uploaded, or one that failed; that one goes on where it ended.
+
+        Raises ConflictError where its state, or another job of the account, does not allow that now.
+        """
+        yield from self._service.call("POST", f"{_path(job_id)}/start", once=True)
+
+    def retrieve(self, job_id: str) -> Operation[Batch]:
+        """The job's state."""
+        answer = yield from self._service.call("GET", _path(job_id))
+        return Batch.from_json(answer.json())
+
+    def list(self) -> Operation[builtins.list[BatchSummary]]:
+        """The account's 20 newest jobs, newest first."""
+        answer = yield from self._service.call("GET", "/v1/batch")
+        return [BatchSummary.from_json(entry) for entry in answer.json()]
+
+    def cancel(self, job_id: str) -> Operation[Batch]:
+        """Stop a job that is processing; it ends as failed, and can be started again where it was.
+
+        Raises ConflictError for a job that is not processing, and UnsupportedError where the service cannot cancel.
+        """
+        try:
+            yield from self._service.call("POST", f"{_path(job_id)}/cancel")
+        except NotFoundError:
+            # Either there is no such job, and then this raises the same error, or no such call.
+            yield from self.retrieve(job_id)
+            raise UnsupportedError("This service cannot cancel jobs") from None
+        except APIStatusError as error:
+            if error.status != 405:
+                raise
+            raise UnsupportedError("This service cannot cancel jobs") from None
+        return (yield from self.retrieve(job_id))
+
+    def delete(self, job_id: str) -> Operation[None]:
+        """Delete a job and all its files. Raises ConflictError while it is processing."""
+        try:
+            yield from self._service.call("DELETE", _path(job_id))
+        except NotFoundError as error:
+            # Gone by an earlier attempt of this same call.
+            if not error.repeated:
+                raise
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Operation[Batch]:
+        """Poll a started job until it has completed.
+
+        Raises BatchFailedError where it ends otherwise, and WaitTimeoutError after ``timeout`` seconds.
+        """
+        waited = 0.0
+        pause = _FIRST_POLL_SECONDS
+        while True:
+            batch = yield from self.retrieve(job_id)
+            if on_progress is not None:
+                on_progress(Progress.of(batch))
+            if batch.status == "completed":
+                return batch
+            if batch.has_ended:
+                raise BatchFailedError(batch)
+            if timeout is not None and waited >= timeout:
+                raise WaitTimeoutError(batch, timeout)
+            pause = min(pause, timeout - waited) if timeout is not None else pause
+            yield from sleep(pause)
+            waited += pause
+            pause = min(pause * 1.3, _LONGEST_POLL_SECONDS)
+
+    def results(self, job_id: str) -> Stream[Result]:
+        """A completed job's results one by one, the Nth for the Nth item, in constant memory.
+
+        A broken connection is taken up where it broke. Raises ConflictError unless the job is completed.
+        """
+        download = self._download(job_id)
+        rest = b""
+        while piece := (yield from download.read()):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield Emit(Result.from_json(json.loads(line)))
+        if rest:
+            yield Emit(Result.from_json(json.loads(rest)))
+
+    def raw_results(self, job_id: str) -> Stream[bytes]:
+        """The bytes of a completed job's result file in pieces of any size, otherwise as ``results``."""
+        download = self._download(job_id)
+        while piece := (yield from download.read()):
+            yield Emit(piece)
+
+    def download(
+        self,
+        job_id: str,
+        path: str | PathLike[str],
+        *,
+        on_progress: ProgressCallback | None = None,
+    ) -> Operation[Path]:
+        """Write a completed job's result file to ``path``, in constant memory.
+
+        An interrupted download leaves ``<path>.<version>.part``, from which the next call goes on.
+        """
+        target = Path(path)
+        yield from download_file(self._service, self._locator(job_id), target, on_progress)
+        return target
+
+    def _download(self, job_id: str) -> Download:
+        return Download(self._service, self._locator(job_id))
+
+    def _locator(self, job_id: str) -> Callable[[], Operation[str]]:
+        def locate() -> Operation[str]:
+            answer = yield from self._service.call("GET", f"{_path(job_id)}/results")
+            url: str = answer.json()["download_url"]
+            return url
+
+        return locate
+
+
+def _path(job_id: str) -> str:
+    if not job_id:
+        raise ValueError("job_id is empty")
+    return f"/v1/batch/{quote(job_id, safe='')}"

@@ -1,0 +1,155 @@
+"""The calls that do everything: create, upload, start, wait, download, join."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar, Unpack
+
+from labelworks.classified import Classified, FrameT, joined_frame, read_results, require_columns
+from labelworks.errors import InputError
+from labelworks.inputs import InputFile, write_texts
+from labelworks.operations.batches import BatchOperations
+from labelworks.operations.effects import Operation, work
+from labelworks.progress import ProgressCallback, shown_progress
+from labelworks.types import Batch, Task
+
+ItemT = TypeVar("ItemT")
+ShowProgress = bool | ProgressCallback | None
+
+
+class ClassifyOperations:
+    """Each call, as an operation. ``progress``: True, False, a callback, or None for "where somebody looks on"."""
+
+    def __init__(self, batches: BatchOperations) -> None:
+        self._batches = batches
+
+    def classify_file(
+        self,
+        path: str | PathLike[str],
+        *,
+        out: str | PathLike[str] | None = None,
+        text_field: str = "text",
+        progress: ShowProgress = None,
+        timeout: float | None = None,
+        **task: Unpack[Task],
+    ) -> Operation[Classified[dict[str, Any] | None]]:
+        """Classify a file: NDJSON, or CSV or Parquet with pyarrow; ``text_field`` names the texts' field or column.
+
+        Iterate over what is returned for (fields of the item, Result). ``out`` keeps the result file, whose line N
+        answers item N; without it the file is removed with what is returned. The item is None for a line that is
+        not a JSON object. Raises what ``create``, ``upload``, ``start``, ``wait`` and ``download`` of
+        ``client.batches`` raise, and InputError for a file that cannot be read.
+        """
+        file = InputFile(Path(path), text_field)
+        folder = TemporaryDirectory(prefix="labelworks-")
+        results = Path(out) if out is not None else Path(folder.name, "results.ndjson")
+        source = file.path
+        if not file.is_ready:
+            source = Path(folder.name, "input.ndjson")
+            yield from work(partial(file.write_ndjson, source))
+        batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
+        if source != file.path:
+            source.unlink()
+        return Classified(batch, results, file.items, folder)
+
+    def classify_items(
+        self,
+        items: Iterable[ItemT],
+        *,
+        text_field: str = "text",
+        progress: ShowProgress = None,
+        timeout: float | None = None,
+        **task: Unpack[Task],
+    ) -> Operation[Classified[ItemT]]:
+        """Classify strings, or mappings whose ``text_field`` holds a string, given by any iterable.
+
+        Iterate over what is returned for (item, Result). An iterable that is not a sequence is spooled to disk.
+        """
+        folder = TemporaryDirectory(prefix="labelworks-")
+        source, results = Path(folder.name, "input.ndjson"), Path(folder.name, "results.ndjson")
+        spool = None if isinstance(items, Sequence) else Path(folder.name, "items")
+        texts = _texts(items if spool is None else _spooled(items, spool), text_field)
+        yield from work(partial(write_texts, texts, source))
+        batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
+        source.unlink()
+        return Classified(batch, results, partial(iter, items) if spool is None else partial(_unspooled, spool), folder)
+
+    def classify_frame(
+        self,
+        frame: FrameT,
+        *,
+        text_field: str = "text",
+        prefix: str = "",
+        progress: ShowProgress = None,
+        timeout: float | None = None,
+        **task: Unpack[Task],
+    ) -> Operation[FrameT]:
+        """Classify the column ``text_field`` of a DataFrame; the same frame with the results as columns comes back.
+
+        They are ``label``, ``confidence``, ``tokens`` and ``error``, each with ``prefix`` before it; in ``multi``
+        ``labels`` and ``confidences`` hold lists. Raises InputError where one of those exists already.
+        """
+        multi = task.get("mode") == "multi"
+        names = ("labels", "confidences") if multi else ("label", "confidence")
+        columns = [f"{prefix}{name}" for name in (*names, "tokens", "error")]
+        require_columns(frame, text_field, columns)
+        with TemporaryDirectory(prefix="labelworks-") as folder:
+            source, results = Path(folder, "input.ndjson"), Path(folder, "results.ndjson")
+            yield from work(partial(write_texts, frame[text_field], source))
+            yield from self._classify_ndjson(source, results, progress, timeout, task)
+            return joined_frame(frame, read_results(results), columns, multi=multi)
+
+    def _classify_ndjson(
+        self, source: Path, results: Path, progress: ShowProgress, timeout: float | None, task: Task
+    ) -> Operation[Batch]:
+        with _shown(progress) as show:
+            created = yield from self._batches.create(**task)
+            yield from self._batches.upload(created, source, on_progress=show)
+            yield from self._batches.start(created.job_id)
+            batch = yield from self._batches.wait(created.job_id, timeout=timeout, on_progress=show)
+            yield from self._batches.download(created.job_id, results, on_progress=show)
+        return batch
+
+
+@contextmanager
+def _shown(progress: ShowProgress) -> Iterator[ProgressCallback | None]:
+    if callable(progress):
+        yield progress
+    elif progress is False:
+        yield None
+    else:
+        with shown_progress(only_interactive=progress is None) as show:
+            yield show
+
+
+def _texts(items: Iterable[Any], text_field: str) -> Iterator[Any]:
+    for number, item in enumerate(items, 1):
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            yield item.get(text_field)
+        else:
+            raise InputError(f"Item {number} is a {type(item).__name__}; expected a string or a mapping")
+
+
+def _spooled(items: Iterable[ItemT], spool: Path) -> Iterator[ItemT]:
+    with spool.open("wb") as file:
+        for item in items:
+            pickle.dump(item, file)
+            yield item
+
+
+def _unspooled(spool: Path) -> Iterator[Any]:
+    """Reads what ``_spooled`` wrote, to a folder that only this user can write to."""
+    with spool.open("rb") as file:
+        while True:
+            try:
+                yield pickle.load(file)
+            except EOFError:
+                return

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import pytest
+
+from pipelines.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded, StorageUnavailable
+from pipelines.job import DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
+from pipelines.object_store import ObjectStore
+from serve_app.job_repository import IdempotencyKey, JobRepository
+from tests.faults.tcp_proxy import FaultyProxy
+from tests.integration.storage.conftest import S3Server
+
+T = TypeVar("T")
+CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def account() -> str:
+    return f"acme-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def repository(store: ObjectStore) -> JobRepository:
+    repository = JobRepository(store)
+    repository.claim()
+    return repository
+
+
+def new_job(account: str, after: timedelta = timedelta()) -> JobRecord:
+    return JobRecord(
+        job_id=f"batch_{secrets.token_hex(8)}",
+        account=account,
+        config=JobConfig(labels=("a", 'é"\n'), mode="multi"),
+        created_at=CREATED + after,
+    )
+
+
+def started(job: JobRecord) -> JobRecord:
+    return transition(job, Started(CREATED, InputVersion(etag="e", size=1), 5))
+
+
+def failed(job: JobRecord) -> JobRecord:
+    return transition(job, Failed(CREATED, "it broke", timedelta(days=1)))
+
+
+def test_what_was_stored_is_loaded_with_the_epoch_of_its_writer(repository: JobRepository, account: str) -> None:
+    job = repository.create(new_job(account))
+    assert repository.load(account, job.job_id) == job
+    assert job.epoch == repository.epoch > 0
+    changed = repository.save(started(job))
+    assert repository.load(account, job.job_id) == changed
+
+
+def test_a_new_registry_reads_the_records_of_the_last(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    job = repository.save(started(repository.create(new_job(account))))
+    successor = JobRepository(store)
+    successor.claim()
+    assert successor.epoch == repository.epoch + 1
+    assert successor.load(account, job.job_id) == job
+    assert job in successor.active()
+
+
+@pytest.mark.parametrize("job_id", ["batch_0000000000000000", "", "../../accounts", "batch_x/../y", "a" * 5000])
+def test_a_job_that_is_not_there_is_not_found(repository: JobRepository, account: str, job_id: str) -> None:
+    with pytest.raises(JobNotFound) as missing:
+        repository.load(account, job_id)
+    assert len(missing.value.message) < 100
+
+
+def test_a_job_is_not_found_under_another_account(repository: JobRepository, account: str) -> None:
+    job = repository.create(new_job(account))
+    with pytest.raises(JobNotFound):
+        repository.load(f"{account}-2", job.job_id)
+    with pytest.raises(JobNotFound):
+        repository.load("../" + account, job.job_id)
+
+
+def test_a_superseded_registry_writes_nothing(store: ObjectStore, repository: JobRepository, account: str) -> None:
+    job = repository.create(new_job(account))
+    successor = JobRepository(store)
+    successor.claim()
+    with pytest.raises(RegistrySuperseded):
+        repository.save(started(job))
+    with pytest.raises(RegistrySuperseded):
+        repository.create(new_job(account))
+    with pytest.raises(RegistrySuperseded):
+        repository.delete(job)
+    assert successor.load(account, job.job_id) == job
+    assert successor.newest(account, 10) == [job.job_id]
+    assert not store.exists(JobPaths(account, job.job_id).active_marker)
+
+
+def test_of_registries_that_claim_at_once_exactly_one_may_write(store: ObjectStore, account: str) -> None:
+    claimants = [JobRepository(store) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda claimant: claimant.claim(), claimants))
+    written = 0
+    for claimant in claimants:
+        try:
+            claimant.create(new_job(account))
+        except RegistrySuperseded:
+            continue
+        written += 1
+    assert written == 1
+
+
+def test_a_registry_that_never_claimed_may_not_write(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    with pytest.raises(RegistrySuperseded):
+        JobRepository(store).create(new_job(account))
+
+
+def test_epochs_go_on_from_the_last(store: ObjectStore, repository: JobRepository) -> None:
+    assert json.loads(store.get(REGISTRY_EPOCH_KEY))["epoch"] == repository.epoch
+    repository.claim()
+    repository.claim()
+    assert json.loads(store.get(REGISTRY_EPOCH_KEY))["epoch"] == repository.epoch
+
+
+def test_the_newest_jobs_come_first_up_to_the_limit(repository: JobRepository, account: str) -> None:
+    offsets = [5, 0, 3, 1, 4, 2]
+    jobs = {offset: repository.create(new_job(account, timedelta(microseconds=offset))) for offset in offsets}
+    newest_first = [jobs[offset].job_id for offset in (5, 4, 3, 2, 1, 0)]
+    assert repository.newest(account, 20) == newest_first
+    assert repository.newest(account, 2) == newest_first[:2]
+    assert repository.newest(account, 0) == []
+
+
+def test_one_accounts_list_holds_no_job_of_another(repository: JobRepository, account: str) -> None:
+    mine = repository.create(new_job(account))
+    repository.create(new_job(f"{account}-2"))
+    assert repository.newest(account, 20) == [mine.job_id]
+    assert repository.newest("nobody-" + account, 20) == []
+
+
+def test_a_processing_job_is_active_until_it_ends(store: ObjectStore, repository: JobRepository, account: str) -> None:
+    def active() -> list[JobRecord]:
+        return [job for job in repository.active() if job.account == account]
+
+    job = repository.create(new_job(account))
+    assert active() == []
+    job = repository.save(started(job))
+    assert active() == [job]
+    job = repository.save(transition(job, DriverAssigned()))
+    assert active() == [job]
+    job = repository.save(failed(job))
+    assert active() == []
+    assert not store.exists(JobPaths(account, job.job_id).active_marker)
+    job = repository.save(started(job))
+    assert active() == [job]
+
+
+def test_a_marker_without_a_processing_job_does_no_harm(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    pending = repository.create(new_job(account))
+    running = repository.save(started(repository.create(new_job(account))))
+    store.put(JobPaths(account, pending.job_id).active_marker, b"")
+    store.put(JobPaths(account, "batch_0000000000000000").active_marker, b"")
+    store.put(f"{ACTIVE_PREFIX}{account}/not-a-job", b"")
+    assert [job for job in repository.active() if job.account == account] == [running]
+
+
+def test_an_idempotency_key_belongs_to_the_first_job_and_body_it_came_with(
+    repository: JobRepository, account: str
+) -> None:
+    key = IdempotencyKey(secrets.token_hex(32), "body")
+    assert repository.claim_key(account, key, "batch_1", CREATED) == "batch_1"
+    assert repository.claim_key(account, key, "batch_2", CREATED) == "batch_1"
+    assert repository.claim_key(account + "-2", key, "batch_3", CREATED) == "batch_3"
+    with pytest.raises(IdempotencyConflict):
+        repository.claim_key(account, IdempotencyKey(key.key_hash, "another body"), "batch_2", CREATED)
+    assert repository.claim_key(account, key, "batch_4", CREATED) == "batch_1"
+
+
+def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    job = repository.save(failed(started(repository.create(new_job(account)))))
+    other = repository.create(new_job(account, timedelta(seconds=1)))
+    paths = JobPaths(account, job.job_id)
+    for key in (paths.input, paths.plan, paths.results, paths.shard(0), paths.shard(77), paths.attempts_prefix + "x"):
+        store.put(key, b"x")
+    store.put(paths.active_marker, b"")
+    repository.delete(job)
+    assert list(store.list(paths.prefix)) == []
+    assert not store.exists(paths.active_marker)
+    assert not any(job.job_id in listed.key for listed in store.list(index_prefix(account)))
+    with pytest.raises(JobNotFound):
+        repository.load(account, job.job_id)
+    assert repository.newest(account, 20) == [other.job_id]
+    assert repository.load(account, other.job_id) == other
+
+
+def test_deleting_twice_is_no_error(repository: JobRepository, account: str) -> None:
+    job = repository.create(new_job(account))
+    repository.delete(job)
+    repository.delete(job)
+
+
+@pytest.mark.parametrize("server", ["gateway"], indirect=True)
+def test_a_deletion_that_was_cut_off_can_be_repeated(server: S3Server, store: ObjectStore, account: str) -> None:
+    """Whatever call it was cut off at: either the job is still there as a whole to be deleted again, or gone."""
+    unsteady = _FailsAfter(server)
+    cut_off = JobRepository(unsteady)
+    cut_off.claim()
+    for calls in range(8):
+        unsteady.calls_left = 100
+        job = cut_off.create(new_job(account))
+        paths = JobPaths(account, job.job_id)
+        for key in (paths.input, paths.shard(0), paths.results):
+            store.put(key, b"x")
+        unsteady.calls_left = calls
+        with suppress(StorageUnavailable):
+            cut_off.delete(job)
+        unsteady.calls_left = 100
+        if job.job_id in cut_off.newest(account, 100):
+            cut_off.delete(job)
+        assert list(store.list(paths.prefix)) == []
+        assert job.job_id not in cut_off.newest(account, 100)
+
+
+class _FailsAfter(ObjectStore):
+    """A store that goes down after so many calls."""
+
+    def __init__(self, server: S3Server) -> None:
+        super().__init__(server.settings(), retry_seconds=0)
+        self.calls_left = 100
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise StorageUnavailable
+        return super()._retried(call)
+
+
+def test_a_record_that_was_not_stored_is_not_acknowledged(server: S3Server, store: ObjectStore, account: str) -> None:
+    with FaultyProxy(server.endpoint) as proxy:
+        repository = JobRepository(ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=0.2))
+        repository.claim()
+        job = repository.create(new_job(account))
+        proxy.go_down()
+        with pytest.raises(StorageUnavailable):
+            repository.save(started(job))
+        proxy.come_up()
+        assert repository.load(account, job.job_id) == job

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from labelworks import AsyncLabelworks, Labelworks
+from labelworks.operations import drivers
+from tests.unit.labelworks.fake_service import API_KEY, FakeService, running_service
+
+Perform = Callable[[str], Callable[..., Any]]
+
+
+@pytest.fixture
+def service() -> Iterator[FakeService]:
+    with running_service() as running:
+        yield running
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which clients would have slept, instead of sleeping."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(drivers.time, "sleep", slept.append)
+    monkeypatch.setattr(drivers.asyncio, "sleep", sleep)
+    return slept
+
+
+@pytest.fixture
+def client(service: FakeService, pauses: list[float]) -> Iterator[Labelworks]:
+    with Labelworks(api_key=API_KEY, base_url=service.url, max_retries=3) as client:
+        yield client
+
+
+@pytest.fixture(params=["sync", "async"])
+def perform(request: pytest.FixtureRequest, service: FakeService, pauses: list[float]) -> Perform:
+    """``perform("batches.create")(labels=[…])`` by either client; streams come back as lists."""
+
+    def of(name: str) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            options: dict[str, Any] = {"api_key": API_KEY, "base_url": service.url, "max_retries": 3}
+            if request.param == "sync":
+                with Labelworks(**options) as client:
+                    result = _named(client, name)(*args, **kwargs)
+                    return list(result) if name.endswith("results") else result
+
+            async def run_async() -> Any:
+                async with AsyncLabelworks(**options) as client:
+                    result = _named(client, name)(*args, **kwargs)
+                    return [item async for item in result] if name.endswith("results") else await result
+
+            return asyncio.run(run_async())
+
+        return run
+
+    return of
+
+
+def _named(client: object, name: str) -> Any:
+    found: Any = client
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found

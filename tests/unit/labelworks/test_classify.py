@@ -1,0 +1,133 @@
+"""The calls that do everything."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from labelworks.errors import BatchFailedError, InputError
+from labelworks.progress import Progress
+from tests.unit.labelworks.conftest import Perform
+from tests.unit.labelworks.fake_service import FakeService
+
+
+def test_a_frame_comes_back_with_the_results_beside_its_rows(perform: Perform) -> None:
+    frame = pd.DataFrame({"text": ["one two", None, "three"], "n": [1, 2, 3]}, index=[10, 20, 30])
+    joined = perform("classify")(frame, labels=["a"])
+    assert list(joined.columns) == ["text", "n", "label", "confidence", "tokens", "error"]
+    assert list(joined.index) == [10, 20, 30]
+    assert joined.loc[10, ["label", "confidence", "tokens"]].tolist() == ["a", 0.9, 2]
+    assert pd.isna(joined.loc[20, "label"])
+    assert joined.loc[20, "error"] == "invalid_text"
+    assert list(frame.columns) == ["text", "n"]
+
+
+def test_a_multi_frame_holds_lists(perform: Perform) -> None:
+    joined = perform("classify")(pd.DataFrame({"body": ["x"]}), labels=["a"], mode="multi", text_field="body")
+    assert joined["labels"].tolist() == [["a"]]
+    assert joined["confidences"].tolist() == [[0.9]]
+
+
+def test_a_column_in_the_way_is_refused_before_anything_is_sent(perform: Perform, service: FakeService) -> None:
+    frame = pd.DataFrame({"text": ["x"], "label": ["by hand"]})
+    with pytest.raises(InputError, match="prefix"):
+        perform("classify")(frame, labels=["a"])
+    assert not service.seen
+    assert perform("classify")(frame, labels=["a"], prefix="predicted_")["predicted_label"].tolist() == ["a"]
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(perform: Perform) -> None:
+    with pytest.raises(InputError, match="no column 'text'; it has: body"):
+        perform("classify")(pd.DataFrame({"body": ["x"]}), labels=["a"])
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_items_come_back_as_they_were_with_their_results(perform: Perform, kind: Any) -> None:
+    items = ["one two", {"text": "three", "tags": {"of any type"}}, {"title": "no text"}]
+    classified = perform("classify")(kind(items), labels=["a"])
+    for _ in range(2):
+        pairs = list(classified)
+        assert [item for item, _ in pairs] == items
+        assert [result.tokens for _, result in pairs] == [2, 1, None]
+
+
+def test_an_item_that_is_neither_string_nor_mapping_is_refused(perform: Perform, service: FakeService) -> None:
+    with pytest.raises(InputError, match="Item 2 is a int"):
+        perform("classify")(["x", 5], labels=["a"])
+    assert not service.seen
+
+
+def test_temporary_files_live_as_long_as_the_iteration_and_no_longer(
+    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pairs = iter(perform("classify")(iter(["x", "y"]), labels=["a"]))
+    next(pairs)
+    gc.collect()
+    assert next(pairs)[0] == "y"
+    del pairs
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_job_leaves_no_temporary_file(
+    perform: Perform, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    service.end = "failed"
+    with pytest.raises(BatchFailedError):
+        perform("classify")(["x"], labels=["a"])
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_sent_as_it_is_and_joined_line_by_line(
+    perform: Perform, service: FakeService, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'\xef\xbb\xbf{"text":"one","n":1}\r\n\n[1]\nbroken\n{"text":"last"}')
+    out = tmp_path / "out.ndjson"
+    classified = perform("classify_file")(path, labels=["a"], out=out)
+    assert [item for item, _ in classified] == [{"text": "one", "n": 1}, None, None, {"text": "last"}]
+    assert service.jobs[classified.batch.job_id].upload == path.read_bytes()
+    assert out.read_bytes().count(b"\n") == 4
+
+
+def test_a_csv_file_is_converted_with_its_ids_and_joined_by_row(
+    perform: Perform, service: FakeService, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text('id,body,stars\n007,"two\nlines",5\n008,12.50,1\n')
+    classified = perform("classify_file")(path, labels=["a"], text_field="body")
+    upload = service.jobs[classified.batch.job_id].upload
+    assert upload == b'{"id": "007", "text": "two\\nlines"}\n{"id": "008", "text": "12.50"}\n'
+    assert [item["stars"] for item, _ in classified] == [5, 1]
+
+
+def test_a_parquet_file_is_converted(perform: Perform, service: FakeService, tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    parquet.write_table(pa.table({"text": ["one", None], "n": [1, 2]}), path)
+    classified = perform("classify_file")(path, labels=["a"])
+    assert service.jobs[classified.batch.job_id].upload == b'{"text": "one"}\n{"text": null}\n'
+    assert [(item["n"], result.label) for item, result in classified] == [(1, "a"), (2, None)]
+
+
+def test_every_stage_is_told(perform: Perform) -> None:
+    states: list[Progress] = []
+    perform("classify")(["x"], labels=["a"], progress=states.append)
+    assert list(dict.fromkeys(state.stage for state in states)) == ["upload", "queued", "completed", "download"]
+
+
+def test_importing_the_client_imports_nothing_heavy() -> None:
+    heavy = ["ray", "pandas", "pyarrow", "numpy", "pydantic", "typer", "boto3", "torch"]
+    code = f"import sys, labelworks; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

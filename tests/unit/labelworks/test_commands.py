@@ -1,0 +1,167 @@
+"""The command line against a service on a real socket."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from labelworks.cli import app
+from tests.unit.labelworks.fake_service import API_KEY, FakeService
+
+TEXTS = b'{"text":"one two"}\n{"text":null}\n'
+
+
+class Command:
+    """``labelworks`` in a folder of its own, with the service in its environment."""
+
+    def __init__(self, service: FakeService, folder: Path) -> None:
+        self.service = service
+        self.folder = folder
+        self._environment = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
+
+    def __call__(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=self._environment, input=stdin)
+        assert result.exit_code == exit_code, result.output
+        return result
+
+
+@pytest.fixture
+def labelworks(service: FakeService, pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.ndjson").write_bytes(TEXTS)
+    return Command(service, tmp_path)
+
+
+def test_classify_writes_the_results_and_a_summary(labelworks: Command) -> None:
+    result = labelworks("classify", "in.ndjson", "--labels", "a, b", "--out", "out.ndjson")
+    assert [json.loads(line).get("label") for line in Path("out.ndjson").read_text().splitlines()] == ["a", None]
+    assert "1 classified, 1 errors, 7 tokens" in result.stderr
+    assert result.stdout == ""
+
+
+def test_classify_names_the_result_file_after_the_input(labelworks: Command) -> None:
+    answer = json.loads(labelworks("classify", "in.ndjson", "--labels", "a", "--json").stdout)
+    assert answer["results_path"] == "in.ndjson.results.ndjson"
+    assert answer["batch"]["requests_completed"] == 1
+    assert Path(answer["results_path"]).exists()
+
+
+def test_the_options_make_the_task(labelworks: Command) -> None:
+    options = [
+        "--labels",
+        "a,b",
+        "--label",
+        "c, d",
+        "--description",
+        "a=first=1",
+        "--example",
+        "b=x",
+        "--example",
+        "b=y",
+    ]
+    labelworks("submit", "in.ndjson", *options, "--source-type", "note", "--mode", "multi", "--threshold", "0")
+    (job,) = labelworks.service.jobs.values()
+    assert job.task == {
+        "labels": ["a", "b", "c, d"],
+        "descriptions": {"a": "first=1"},
+        "examples": {"b": ["x", "y"]},
+        "source_type": "note",
+        "mode": "multi",
+        "threshold": 0.0,
+    }
+
+
+def test_options_go_before_the_task_file(labelworks: Command) -> None:
+    Path("task.json").write_text('{"labels": ["x", "y"], "mode": "multi"}')
+    labelworks("submit", "in.ndjson", "--task", "task.json", "--mode", "single")
+    (job,) = labelworks.service.jobs.values()
+    assert job.task == {"labels": ["x", "y"], "mode": "single"}
+
+
+def test_submit_prints_the_job_id_alone(labelworks: Command) -> None:
+    result = labelworks("submit", "in.ndjson", "--labels", "a")
+    assert list(labelworks.service.jobs) == [result.stdout.strip()]
+    assert labelworks.service.jobs[result.stdout.strip()].upload == TEXTS
+
+
+def test_a_csv_file_is_submitted_by_its_text_column(labelworks: Command) -> None:
+    Path("in.csv").write_text("body\nhello\n")
+    job_id = labelworks("submit", "in.csv", "--text-field", "body", "--labels", "a").stdout.strip()
+    assert labelworks.service.jobs[job_id].upload == b'{"text": "hello"}\n'
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--labels", " , "], ["--labels", "a", "--description", "a"], ["--labels", "a", "--threshold", "2"]],
+)
+def test_wrong_usage_is_exit_code_2_and_sends_nothing(labelworks: Command, options: list[str]) -> None:
+    labelworks("classify", "in.ndjson", *options, exit_code=2)
+    assert not labelworks.service.seen
+
+
+def test_watch_follows_several_jobs_to_their_ends(labelworks: Command) -> None:
+    jobs = [labelworks("submit", "in.ndjson", "--labels", "a").stdout.strip() for _ in range(2)]
+    batches = json.loads(labelworks("watch", *jobs, "--json").stdout)
+    assert [(batch["job_id"], batch["status"]) for batch in batches] == [(job, "completed") for job in jobs]
+
+
+def test_a_failed_job_is_exit_code_3(labelworks: Command) -> None:
+    labelworks.service.end = "failed"
+    result = labelworks("classify", "in.ndjson", "--labels", "a", exit_code=3)
+    assert "The input is not NDJSON" in result.stderr
+    (job_id,) = labelworks.service.jobs
+    labelworks("watch", job_id, exit_code=3)
+    labelworks("status", job_id, exit_code=3)
+
+
+def test_an_error_is_one_line_and_exit_code_1(labelworks: Command) -> None:
+    result = labelworks("status", "batch_none", exit_code=1)
+    assert result.stderr == "labelworks: There is no job batch_none. (404 NOT_FOUND, request req-1)\n"
+
+
+def test_an_error_is_json_for_scripts(labelworks: Command) -> None:
+    error = json.loads(labelworks("status", "batch_none", "--json", exit_code=1).stdout)["error"]
+    assert (error["status"], error["code"], error["request_id"]) == (404, "NOT_FOUND", "req-1")
+
+
+def test_results_go_to_a_file_or_to_standard_output(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b'{"label":"a"}\n')
+    labelworks("results", job.job_id)
+    assert Path(f"{job.job_id}.ndjson").read_bytes() == job.results
+    assert labelworks("results", job.job_id, "--out", "-").stdout_bytes == job.results
+
+
+def test_list_shows_every_job(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b"{}\n" * 1234)
+    shown = labelworks("list").stdout
+    assert job.job_id in shown
+    assert "1,234" in shown
+    assert json.loads(labelworks("list", "--json").stdout)[0]["created_at"] == "2026-11-23T20:57:29.716180Z"
+
+
+def test_delete_asks_first(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b"{}\n")
+    labelworks("delete", job.job_id, stdin="n\n", exit_code=1)
+    assert labelworks.service.jobs
+    labelworks("delete", job.job_id, stdin="y\n")
+    assert not labelworks.service.jobs
+
+
+def test_cancel_says_what_became_of_the_job(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b"{}\n")
+    job.status = "processing"
+    assert "failed" in labelworks("cancel", job.job_id).stderr
+
+
+def test_without_settings_the_stack_of_this_folder_is_used(
+    labelworks: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = labelworks.service.add_completed(b"{}\n")
+    port = int(labelworks.service.url.rpartition(":")[2])
+    Path(".labelworks").mkdir()
+    Path(".labelworks/stack.json").write_text(json.dumps({"http_port": port, "api_key": API_KEY, "s3_port": 1}))
+    result = CliRunner().invoke(app, ["list", "--json"], env={"LABELWORKS_API_KEY": None, "LABELWORKS_BASE_URL": None})
+    assert json.loads(result.stdout)[0]["job_id"] == job.job_id

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from labelworks.commands.validate import examine
+from pipelines.ndjson import parse_line, split_lines
+from pipelines.ranges import MAX_LINE_BYTES
+from tests.unit.pipelines.strategies import input_bytes
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def test_bad_lines_are_named_by_their_number_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"text":"one two"}\n\nbroken\n{"text":"three"}\n{"text":null}')
+    report = examine(path, words)
+    assert (report.items, report.estimated_tokens, report.rejected) == (4, 3, None)
+    assert [(bad.line, bad.code) for bad in report.first_errors] == [(3, "invalid_json"), (5, "invalid_text")]
+    assert report.errors == {"invalid_json": 1, "invalid_text": 1}
+
+
+@given(input_bytes())
+def test_it_counts_as_the_service_does(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("in") / "in.ndjson"
+    path.write_bytes(data)
+    report = examine(path, words)
+    items = [parse_line(line) for line in split_lines(data, first=True)]
+    if report.items or report.rejected is None:
+        assert report.items == len(items)
+        assert sum(report.errors.values()) == sum(item.error is not None for item in items)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04zip", b"text,stars\nx,1\n"])
+def test_a_file_that_is_not_ndjson_is_rejected(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(data)
+    assert examine(path, words).rejected is not None
+
+
+def test_the_estimate_of_a_large_file_is_near(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_text("".join(f'{{"text":"{"w " * (number % 40 + 1)}"}}\n' for number in range(40_000)))
+    assert examine(path, words).estimated_tokens == pytest.approx(40_000 * 20.5, rel=0.03)
+
+
+def test_a_line_that_is_too_long_is_one_item(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"text":"x"}\n' + b" " * (3 * MAX_LINE_BYTES) + b'\n{"text":"y"}\n')
+    report = examine(path, words)
+    assert report.items == 3
+    assert [(bad.line, bad.code) for bad in report.first_errors] == [(2, "line_too_long")]

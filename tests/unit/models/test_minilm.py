@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.engines.minilm import (
+    LEAST_COSINE,
+    WEIGHTS,
+    MiniLm,
+    Precision,
+    build_encoder,
+    load,
+    mean_cosine,
+    read_weights,
+    usable_precisions,
+)
+from models.engines.minilm_reference import MiniLmReference
+from models.exceptions import EngineSelfCheckFailed
+from models.tokenization import TextTokenizer
+from models.weights import locate
+from tests.unit.models.golden import read_golden
+
+
+def test_vectors_are_those_of_the_reference_implementation(minilm: MiniLm) -> None:
+    texts, golden = read_golden("minilm")
+    cosines = (minilm.encoder.encode(texts)[0] * golden).sum(axis=1)
+    assert cosines.mean() >= 0.995
+    assert cosines.min() >= 0.98
+
+
+@pytest.mark.parametrize(("precision", "least"), [("int8", 0.995), ("bf16", 0.9995), ("f32", 0.99999)])
+def test_every_precision_agrees_with_the_reference_implementation(precision: Precision, least: float) -> None:
+    files = locate(WEIGHTS, None)
+    encoder = build_encoder(
+        TextTokenizer(files["tokenizer.json"]),
+        read_weights(files["model.safetensors"]),
+        MiniLmReference.read(),
+        precision,
+        threads=1,
+    )
+    texts, golden = read_golden("minilm")
+    assert (encoder.encode(texts)[0] * golden).sum(axis=1).mean() >= least
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        (["BF16", "FP32", "INT8"], ("int8", "bf16", "f32")),
+        (["FP32", "INT8"], ("int8", "f32")),
+        (["FP32"], ("f32",)),
+        ([], ("f32",)),
+    ],
+)
+def test_precisions_follow_the_processor(capabilities: list[str], expected: tuple[Precision, ...]) -> None:
+    assert usable_precisions(capabilities) == expected
+
+
+def test_a_precision_that_computes_garbage_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = MiniLmReference.read()
+    clipped = {name: replace(how, limit=how.limit / 100) for name, how in stored.inputs.items()}
+    monkeypatch.setattr(MiniLmReference, "read", lambda: replace(stored, inputs=clipped))
+    engine = load(threads=1, weights=None)
+    assert engine.precision != "int8"
+    assert mean_cosine(engine.encoder, stored) >= LEAST_COSINE[engine.precision]
+
+
+def test_an_engine_that_is_wrong_in_every_precision_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = MiniLmReference.read()
+    monkeypatch.setattr(MiniLmReference, "read", lambda: replace(stored, vectors=-stored.vectors))
+    with pytest.raises(EngineSelfCheckFailed, match="reinstall openvino"):
+        load(threads=1, weights=None)
+
+
+def test_the_reference_file_is_what_the_calibration_writes() -> None:
+    stored = MiniLmReference.read()
+    again = MiniLmReference.from_json(stored.to_json())
+    assert again.texts == stored.texts
+    assert np.array_equal(again.vectors, stored.vectors)
+    for name, how in stored.inputs.items():
+        assert np.array_equal(again.inputs[name].smoothing, how.smoothing)
+        assert np.array_equal(again.inputs[name].copies, how.copies)

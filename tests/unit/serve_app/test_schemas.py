@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipelines.job import JobConfig, JobRecord
+from serve_app.schemas import BatchStatus, BatchSummary, CreateBatch
+
+LABELS = ["billing", "bug"]
+
+
+def refusal(**fields: Any) -> tuple[tuple[int | str, ...], str]:
+    """Where and why a request is refused."""
+    with pytest.raises(ValidationError) as refused:
+        CreateBatch.model_validate(fields)
+    first = refused.value.errors()[0]
+    return first["loc"], first["msg"]
+
+
+def accepted(**fields: Any) -> JobConfig:
+    return CreateBatch.model_validate(fields).config()
+
+
+def test_labels_alone_are_enough_and_the_defaults_are_the_contracts() -> None:
+    assert accepted(labels=LABELS) == JobConfig(
+        labels=("billing", "bug"), descriptions={}, examples={}, source_type=None, mode="single", threshold=0.3
+    )
+
+
+def test_everything_that_was_sent_is_kept() -> None:
+    config = accepted(
+        labels=LABELS,
+        descriptions={"bug": "does not work"},
+        examples={"billing": ["refund me", "an invoice"]},
+        source_type="app review",
+        mode="multi",
+        threshold=0.75,
+    )
+    assert config == JobConfig(
+        labels=("billing", "bug"),
+        descriptions={"bug": "does not work"},
+        examples={"billing": ("refund me", "an invoice")},
+        source_type="app review",
+        mode="multi",
+        threshold=0.75,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 199, 200])
+def test_1_to_200_labels_are_accepted_in_their_order(count: int) -> None:
+    labels = [f"label {number}" for number in range(count, 0, -1)]
+    assert accepted(labels=labels).labels == tuple(labels)
+
+
+def test_no_label_and_over_200_are_refused() -> None:
+    assert refusal(labels=[])[0] == ("labels",)
+    where, why = refusal(labels=[f"{number}" for number in range(201)])
+    assert where == ("labels",)
+    assert "200" in why
+    assert "201" in why
+
+
+@pytest.mark.parametrize("label", ["a", "x" * 100, "é" * 100, "😀" * 100, "a\nb", 'say "hi"', "\u200b", "🏳️‍🌈"])
+def test_labels_of_1_to_100_characters_are_accepted(label: str) -> None:
+    assert accepted(labels=[label, "other"]).labels == (label, "other")
+
+
+@pytest.mark.parametrize("label", ["", " ", "\n\t ", "\u3000\u00a0", "x" * 101, "😀" * 101])
+def test_labels_of_none_or_over_100_characters_are_refused(label: str) -> None:
+    assert refusal(labels=["fine", label])[0] == ("labels", 1)
+
+
+def test_labels_are_trimmed_before_they_are_measured_and_compared() -> None:
+    assert accepted(labels=[" a ", "\tb\n", " " * 50 + "x" * 100 + " " * 50]).labels == ("a", "b", "x" * 100)
+    assert "Labels must be unique" in refusal(labels=["a", " a "])[1]
+
+
+def test_labels_that_differ_in_case_only_are_different() -> None:
+    assert accepted(labels=["bug", "Bug"]).labels == ("bug", "Bug")
+
+
+@pytest.mark.parametrize("label", [7, 1.5, True, None, ["a"], {"a": 1}])
+def test_labels_that_are_no_strings_are_refused(label: Any) -> None:
+    assert refusal(labels=["fine", label])[0] == ("labels", 1)
+
+
+@pytest.mark.parametrize("labels", ["billing", {"billing": 1}, 7, True])
+def test_labels_that_are_no_list_are_refused(labels: Any) -> None:
+    assert refusal(labels=labels)[0] == ("labels",)
+
+
+def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands() -> None:
+    assert refusal(labels=["a", "\ud800"])[0] == ("labels", 1)
+    assert refusal(labels=["a"], descriptions={"a": "\ud800"})[0][0] == "descriptions"
+    assert refusal(labels=["a"], descriptions={"\ud800": "a"})[0][0] == "descriptions"
+    assert refusal(labels=["a"], examples={"a": ["\ud800"]})[0][0] == "examples"
+    assert refusal(labels=["a"], source_type="\ud800")[0] == ("source_type",)
+
+
+def test_labels_are_required() -> None:
+    assert "labels is required" in refusal()[1]
+    assert "labels is required" in refusal(labels=None)[1]
+
+
+def test_a_classifier_is_refused_for_now_and_never_together_with_labels() -> None:
+    assert "not available yet" in refusal(classifier="mine@v2")[1]
+    assert "not both" in refusal(classifier="mine", labels=LABELS)[1]
+
+
+@pytest.mark.parametrize("name", ["descriptions", "examples"])
+def test_keys_that_are_no_labels_are_refused_by_name(name: str) -> None:
+    value: Any = "text" if name == "descriptions" else ["text"]
+    why = refusal(labels=LABELS, **{name: {"bug": value, "bugs": value}})[1]
+    assert f"Every key of {name} must be one of labels; 'bugs' is not" in why
+
+
+def test_keys_are_trimmed_as_labels_are() -> None:
+    config = accepted(labels=[" bug", "billing"], descriptions={"bug ": " broken "}, examples={" billing": [" pay "]})
+    assert config.descriptions == {"bug": "broken"}
+    assert config.examples == {"billing": ("pay",)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"descriptions": {"bug": ""}},
+        {"descriptions": {"bug": "  "}},
+        {"descriptions": {"bug": 7}},
+        {"descriptions": ["bug"]},
+        {"examples": {"bug": "text"}},
+        {"examples": {"bug": [""]}},
+        {"examples": {"bug": [None]}},
+        {"examples": [["bug", "text"]]},
+        {"source_type": 7},
+        {"source_type": "x" * 201},
+        {"mode": "Multi"},
+        {"mode": "both"},
+        {"mode": None},
+        {"threshold": None},
+    ],
+)
+def test_fields_of_another_shape_are_refused(fields: dict[str, Any]) -> None:
+    assert refusal(labels=LABELS, **fields)[0][0] == next(iter(fields))
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, 0.3, 1e-9])
+def test_thresholds_from_0_to_1_are_accepted(threshold: float) -> None:
+    assert accepted(labels=LABELS, threshold=threshold).threshold == threshold
+
+
+@pytest.mark.parametrize(
+    "threshold", [-0.0001, 1.0001, 2, -1, float("nan"), float("inf"), -float("inf"), True, False, "0.5", [0.5], 10**400]
+)
+def test_any_other_threshold_is_refused(threshold: Any) -> None:
+    assert refusal(labels=LABELS, threshold=threshold)[0] == ("threshold",)
+
+
+def test_text_type_is_another_name_of_source_type() -> None:
+    assert accepted(labels=LABELS, text_type=" review ").source_type == "review"
+    assert accepted(labels=LABELS, text_type="review", source_type="review").source_type == "review"
+    assert "alias" in refusal(labels=LABELS, text_type="review", source_type="ticket")[1]
+
+
+@pytest.mark.parametrize("source", ["", "   ", None])
+def test_an_empty_source_type_is_none(source: str | None) -> None:
+    assert accepted(labels=LABELS, source_type=source).source_type is None
+
+
+@pytest.mark.parametrize("value", [None, "high", 5, True, {"a": [1]}])
+def test_priority_and_cache_change_nothing(value: Any) -> None:
+    assert accepted(labels=LABELS, priority=value, cache=value) == accepted(labels=LABELS)
+
+
+@pytest.mark.parametrize("name", ["label", "Labels", "treshold", "examples ", "", "labels.0", "job_id"])
+def test_a_misspelt_field_does_not_pass_in_silence(name: str) -> None:
+    where, why = refusal(labels=LABELS, **{name: 1})
+    assert where == (name,)
+    assert why == "Extra inputs are not permitted"
+
+
+@given(
+    labels=st.lists(st.text(max_size=110), max_size=4),
+    threshold=st.one_of(st.floats(), st.integers(), st.booleans(), st.text(max_size=3)),
+    mode=st.sampled_from(["single", "multi", "x"]),
+)
+def test_whatever_is_accepted_keeps_the_contracts_rules(labels: list[str], threshold: Any, mode: str) -> None:
+    try:
+        config = accepted(labels=labels, threshold=threshold, mode=mode)
+    except ValidationError:
+        return
+    assert 1 <= len(config.labels) <= 200
+    assert len(set(config.labels)) == len(config.labels)
+    assert all(1 <= len(label) <= 100 for label in config.labels)
+    assert 0 <= config.threshold <= 1
+    assert JobConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def job(**fields: Any) -> JobRecord:
+    return JobRecord(
+        job_id="batch_0123456789abcdef",
+        account="acme",
+        config=JobConfig(labels=("a",)),
+        created_at=datetime(2026, 11, 1, 12, 30, tzinfo=UTC),
+        **fields,
+    )
+
+
+def test_times_are_in_utc_with_z() -> None:
+    status = BatchStatus.of(job(started_at=datetime(2026, 11, 1, 12, 31, 5, 250_000, tzinfo=UTC)), 0.08)
+    shown = status.model_dump(mode="json")
+    assert (shown["created_at"], shown["started_at"]) == ("2026-11-01T12:30:00Z", "2026-11-01T12:31:05.250000Z")
+
+
+def test_a_status_has_the_contracts_fields_and_ours() -> None:
+    assert list(BatchStatus.of(job(), 0.08).model_dump(mode="json")) == [
+        "job_id",
+        "status",
+        "requests_total",
+        "requests_completed",
+        "requests_failed",
+        "estimated_tokens",
+        "actual_tokens",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "error",
+        "phase",
+        "progress",
+        "rows_per_second",
+        "eta_seconds",
+        "cost_usd",
+        "attempt",
+        "expires_at",
+    ]
+
+
+def test_a_summary_has_the_contracts_fields() -> None:
+    assert {"job_id", "status", "requests_total", "requests_completed", "created_at"} <= set(BatchSummary.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("estimated", "actual", "cost"),
+    [(None, None, None), (1_000_000, None, 0.08), (1_000_000, 500_000, 0.04), (5, 0, 0.0), (0, None, 0.0)],
+)
+def test_the_cost_is_of_the_estimate_until_the_tokens_are_known(
+    estimated: int | None, actual: int | None, cost: float | None
+) -> None:
+    assert BatchStatus.of(job(estimated_tokens=estimated, actual_tokens=actual), 0.08).cost_usd == cost
