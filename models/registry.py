@@ -12,7 +12,7 @@ from models.protocol import Engine, TokenCounter
 _MODULES = {
     "minilm": "models.engines.minilm",
     "static": "models.engines.static",
-    "embedding": "models.engines.embedding",
+    "blend": "models.engines.blend",
 }
 
 

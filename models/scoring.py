@@ -18,7 +18,7 @@ from models.calibration import (
 )
 from models.prompts import absence_prompts, label_prompts
 from models.protocol import Encoder, Vectors
-from models.scoring_examples import LabelledExamples, encode_examples, fit_example_head
+from models.scoring_examples import encode_examples, fit_example_head
 from models.scoring_prompts import Floats, label_directions, unit
 from models.task import ClassificationTask
 
@@ -28,6 +28,9 @@ MULTI_SHARPNESS = 12.0
 """The same in ``multi``: lower, as labels do not exclude each other."""
 ABSENCE_SHARE = 0.5
 DETECTION_EXAMPLES_SHARE = 0.5
+PARTIAL_EXAMPLES_SHARE = 0.1
+"""Of a label's mean example in its vector where too many labels have none for a regression to compare."""
+ENOUGH_COVERED = 0.8
 
 
 class Scorer(Protocol):
@@ -87,12 +90,15 @@ class DetectionScorer:
 def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> ChoiceScorer:
     """For two labels or more."""
     prompts = label_directions(encoder, label_prompts(task))
+    examples = encode_examples(encoder, task.labels, task.examples)
+    compared = examples is not None and examples.covered.mean() >= ENOUGH_COVERED
+    if examples is not None and not compared:
+        prompts = prompts.towards(examples.means(), PARTIAL_EXAMPLES_SHARE)
     multi = task.mode == "multi"
     sharpness = MULTI_SHARPNESS if multi else SHARPNESS
     weights: Floats = sharpness * prompts.spread * prompts.directions.T
     bias = np.zeros(len(task.labels))
-    examples = encode_examples(encoder, task.labels, task.examples)
-    if examples is not None:
+    if examples is not None and compared:
         head = fit_example_head(examples, examples.vectors @ weights)
         weights = weights + head.weights
         bias = bias - head.origin @ head.weights
@@ -106,10 +112,5 @@ def fit_detector(encoder: Encoder, task: ClassificationTask, numbers: Calibratio
     examples = encode_examples(encoder, task.labels, task.examples)
     label = label_directions(encoder, label_prompts(task)).vectors[0]
     if examples is not None:
-        label = _beside(label, examples)
-    return DetectionScorer(unit(label - ABSENCE_SHARE * absent), numbers)
-
-
-def _beside(label: Floats, examples: LabelledExamples) -> Floats:
-    mean = unit(examples.vectors.mean(axis=0))
-    return unit((1 - DETECTION_EXAMPLES_SHARE) * label + DETECTION_EXAMPLES_SHARE * mean)
+        label = (1 - DETECTION_EXAMPLES_SHARE) * label + DETECTION_EXAMPLES_SHARE * examples.means()[0]
+    return DetectionScorer(unit(unit(label) - ABSENCE_SHARE * absent), numbers)

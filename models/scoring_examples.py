@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.protocol import Encoder, Vectors
-from models.scoring_prompts import Floats
+from models.scoring_prompts import Floats, unit
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 FOLDS = 4
@@ -31,6 +31,16 @@ class LabelledExamples:
         """Rows that sum to 1, shared equally by the labels that list the text."""
         shares: Floats = self.belongs / self.belongs.sum(axis=1, keepdims=True)
         return shares
+
+    @property
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """Which labels have an example."""
+        covered: npt.NDArray[np.bool_] = self.belongs.sum(axis=0) > 0
+        return covered
+
+    def means(self) -> Floats:
+        """The unit mean of each label's examples, zero for a label without."""
+        return unit(self.belongs.T @ self.vectors)
 
     @property
     def weights(self) -> Floats:
@@ -119,7 +129,7 @@ class _Data:
             following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2 if float((step * gradient).sum()) <= 0 else 1.0
             ahead = moved + (momentum - 1) / following * step if following > 1 else moved
             head, momentum = moved, following
-            if float(np.abs(step).max()) < _TOLERANCE * float(np.abs(head).max()):
+            if float(np.abs(step).max(initial=0)) <= _TOLERANCE * float(np.abs(head).max(initial=0)):
                 break
         return head
 

@@ -36,6 +36,18 @@ class LabelDirections:
         centred: Floats = cosines - cosines.mean(axis=1, keepdims=True)
         return centred
 
+    def towards(self, vectors: Floats, share: float) -> LabelDirections:
+        """With label vectors moved to rows of ``vectors``; a zero row moves nothing."""
+        given = np.linalg.norm(vectors, axis=1, keepdims=True) > 0
+        return directions_of(np.where(given, (1 - share) * self.vectors + share * vectors, self.vectors))
+
+
+def directions_of(rows: Floats) -> LabelDirections:
+    """Label vectors seen from their mean; rows of any length above 0."""
+    vectors = unit(rows)
+    centred = vectors - vectors.mean(axis=0)
+    return LabelDirections(vectors, unit(centred), float(np.linalg.norm(centred, axis=1).mean()))
+
 
 def unit(rows: npt.NDArray[np.floating]) -> Floats:
     """Rows scaled to length 1; a zero row stays zero."""
@@ -43,10 +55,8 @@ def unit(rows: npt.NDArray[np.floating]) -> Floats:
     return scaled
 
 
-def label_directions(
-    encoder: Encoder, prompts: Sequence[LabelPrompts], origin: Floats | None = None
-) -> LabelDirections:
-    """Encodes every prompt once. Directions start at ``origin``, by default the mean of the label vectors."""
+def label_directions(encoder: Encoder, prompts: Sequence[LabelPrompts]) -> LabelDirections:
+    """Encodes every prompt once."""
     texts = [text for label in prompts for text in (*label.sentences, *label.phrases)]
     encoded = encoder.encode(texts)[0].astype(np.float64)
     rows, start = [], 0
@@ -59,6 +69,4 @@ def label_directions(
             row = (1 - PHRASES_WEIGHT) * row + PHRASES_WEIGHT * parts
         rows.append(row)
         start = end
-    vectors = unit(np.stack(rows))
-    centred = vectors - (vectors.mean(axis=0) if origin is None else origin)
-    return LabelDirections(vectors, unit(centred), float(np.linalg.norm(centred, axis=1).mean()))
+    return directions_of(np.stack(rows))

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.scoring import fit_scorer
+from models.task import ClassificationTask
+from tests.unit.models.word_encoder import WordEncoder
+
+ENCODER = WordEncoder()
+TOPICS = ClassificationTask(labels=("sport", "money", "weather"))
+TEXTS = (
+    "the match ended in sport halls",
+    "money for the bank",
+    "cold weather and rain",
+    "something of neither kind",
+    "",
+)
+
+
+def probabilities(
+    task: ClassificationTask, texts: tuple[str, ...] = TEXTS, engine: str = "minilm"
+) -> npt.NDArray[np.float64]:
+    return fit_scorer(ENCODER, task, engine).probabilities(ENCODER.encode(texts)[0])
+
+
+def answers(task: ClassificationTask, texts: tuple[str, ...]) -> list[str]:
+    return [task.labels[place] for place in probabilities(task, texts).argmax(axis=1)]
+
+
+def test_the_label_whose_name_a_text_uses_is_the_likeliest() -> None:
+    assert answers(TOPICS, TEXTS[:3]) == ["sport", "money", "weather"]
+
+
+def test_single_probabilities_of_a_text_sum_to_one() -> None:
+    assert probabilities(TOPICS).sum(axis=1) == pytest.approx(np.ones(len(TEXTS)))
+
+
+def test_a_description_makes_its_words_speak_for_the_label() -> None:
+    described = replace(TOPICS, descriptions={"weather": "storms, snow and sunshine"})
+    text = ("snow over the hills",)
+    assert answers(described, text) == ["weather"]
+    assert probabilities(described, text)[0, 2] > probabilities(TOPICS, text)[0, 2]
+
+
+def test_each_part_of_a_description_counts_by_itself() -> None:
+    listed = replace(TOPICS, descriptions={"weather": "storms, snow, sunshine, hail, thunder, mist"})
+    joined = replace(TOPICS, descriptions={"weather": "storms snow sunshine hail thunder mist"})
+    assert not np.allclose(probabilities(listed), probabilities(joined))
+
+
+def test_examples_make_their_words_speak_for_the_label() -> None:
+    text = ("goalkeeper saves penalty",)
+    taught = replace(
+        TOPICS,
+        examples={
+            "sport": ("goalkeeper hurt", "late penalty awarded", "goalkeeper and penalty"),
+            "money": ("shares fell", "interest rates rose", "budget deficit"),
+            "weather": ("snow expected", "heavy rain", "clear skies"),
+        },
+    )
+    assert probabilities(taught, text)[0, 0] > probabilities(TOPICS, text)[0, 0] + 0.1
+
+
+def test_examples_of_one_label_alone_are_used() -> None:
+    text = ("goalkeeper saves penalty",)
+    taught = replace(TOPICS, examples={"sport": ("goalkeeper hurt", "late penalty awarded")})
+    assert probabilities(taught, text)[0, 0] > probabilities(TOPICS, text)[0, 0]
+
+
+def test_an_example_under_every_label_says_nothing() -> None:
+    useless = dict.fromkeys(TOPICS.labels, ("the same text",))
+    assert answers(replace(TOPICS, examples=useless), TEXTS[:3]) == ["sport", "money", "weather"]
+
+
+def test_the_source_type_changes_the_scores() -> None:
+    assert not np.allclose(probabilities(replace(TOPICS, source_type="newspaper headline")), probabilities(TOPICS))
+
+
+@given(st.permutations(range(4)), st.sampled_from(["single", "multi"]), st.booleans())
+def test_the_order_of_labels_only_reorders_the_answer(order: list[int], mode: str, taught: bool) -> None:
+    labels = ("sport", "money", "weather", "travel by train")
+    task = ClassificationTask(
+        labels=labels,
+        descriptions={"money": "banks, coins and taxes"},
+        examples={label: (f"{label} one", f"two {label}", f"{label} three again") for label in labels}
+        if taught
+        else {},
+        mode="multi" if mode == "multi" else "single",
+    )
+    shuffled = replace(task, labels=tuple(labels[place] for place in order))
+    assert probabilities(shuffled) == pytest.approx(probabilities(task)[:, order], abs=1e-3)
+
+
+@given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=8), st.sampled_from(["single", "multi"]))
+def test_a_text_is_scored_the_same_beside_any_others(texts: list[str], mode: str) -> None:
+    task = replace(TOPICS, mode="multi" if mode == "multi" else "single")
+    together = probabilities(task, tuple(texts))
+    for row, text in enumerate(texts):
+        assert together[row] == pytest.approx(probabilities(task, (text,))[0], abs=1e-6)
+
+
+def test_fitting_twice_gives_the_same_numbers() -> None:
+    task = replace(TOPICS, examples={"sport": ("a goal", "a match"), "money": ("a bank", "a loan")})
+    assert (probabilities(task) == probabilities(task)).all()
+
+
+@pytest.mark.parametrize("engine", ["minilm", "static", "an engine nobody fitted"])
+@pytest.mark.parametrize("mode", ["single", "multi"])
+@pytest.mark.parametrize("count", [1, 2, 200])
+def test_probabilities_are_probabilities_for_any_number_of_labels(count: int, mode: str, engine: str) -> None:
+    labels = tuple(f"label {number}" for number in range(count))
+    task = ClassificationTask(labels=labels, mode="multi" if mode == "multi" else "single")
+    found = probabilities(task, engine=engine)
+    assert found.shape == (len(TEXTS), count)
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert (found <= 1).all()
+
+
+def test_labels_that_mean_the_same_share_their_probability() -> None:
+    found = probabilities(replace(TOPICS, labels=("Sport", "sport")))
+    assert found == pytest.approx(np.full_like(found, 0.5))
+
+
+def test_a_label_alone_is_more_likely_for_a_text_about_it() -> None:
+    alone = replace(TOPICS, labels=("weather",))
+    about, other = probabilities(alone, ("weather and more weather", "money for the bank"))[:, 0]
+    assert about > other + 0.2
+
+
+def test_a_label_alone_learns_from_its_examples() -> None:
+    alone = replace(TOPICS, labels=("weather",))
+    taught = replace(alone, examples={"weather": ("snow expected", "heavy snow")})
+    contrast = [
+        found[0, 0] - found[1, 0]
+        for found in (probabilities(task, ("snow again", "money for the bank")) for task in (taught, alone))
+    ]
+    assert contrast[0] > contrast[1]
+
+
+def test_a_request_with_many_labels_and_examples_is_fitted_from_all_of_them() -> None:
+    labels = tuple(f"label{number}" for number in range(60))
+    examples = {label: tuple(f"word{label} number {i}" for i in range(10)) for label in labels}
+    texts = tuple(f"word{label} again" for label in labels)
+    task = ClassificationTask(labels=labels, examples=examples)
+    assert answers(task, texts) == list(labels)
