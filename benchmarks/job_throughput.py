@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import tempfile
@@ -17,64 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.texts import generated
 from labelworks import Labelworks
 from serve_app.embedded.stack import embedded_stack
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
-_WORDS = [
-    "the",
-    "app",
-    "my",
-    "invoice",
-    "crashes",
-    "again",
-    "please",
-    "refund",
-    "charged",
-    "twice",
-    "since",
-    "update",
-    "great",
-    "love",
-    "thanks",
-    "login",
-    "password",
-    "cannot",
-    "export",
-    "report",
-    "page",
-    "slow",
-    "phone",
-    "tablet",
-    "account",
-    "cancel",
-    "plan",
-    "price",
-    "feature",
-    "dark",
-    "mode",
-    "wish",
-    "support",
-    "answer",
-    "never",
-    "always",
-    "sometimes",
-    "month",
-    "week",
-    "money",
-    "bank",
-    "card",
-    "help",
-    "team",
-    "works",
-    "fine",
-]
-
-
-def texts(count: int, seed: int = 7) -> list[str]:
-    """Texts of 5 to 80 words, short ones more often."""
-    source = random.Random(seed)
-    return [" ".join(source.choices(_WORDS, k=int(5 + 75 * source.random() ** 3))) for _ in range(count)]
 
 
 def run_job(client: Labelworks, folder: Path, items: list[str]) -> dict[str, Any]:
@@ -96,7 +42,7 @@ def bare_engine(count: int) -> dict[str, Any]:
     from models.task import ClassificationTask
 
     classifier = load_engine("minilm").bind(ClassificationTask(labels=tuple(LABELS)))
-    items = texts(count)
+    items = generated("mixed", count)
     classifier.classify(items[:200])
     began = time.perf_counter()
     predictions = classifier.classify(items)
@@ -121,9 +67,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder, embedded_stack(Path(folder)) as stack:
         client = Labelworks(base_url=stack.url, api_key=stack.api_key)
-        run_job(client, Path(folder), texts(100))
-        small = run_job(client, Path(folder), texts(100))
-        large = run_job(client, Path(folder), texts(told.texts))
+        run_job(client, Path(folder), generated("mixed", 100))
+        small = run_job(client, Path(folder), generated("mixed", 100))
+        large = run_job(client, Path(folder), generated("mixed", told.texts))
     rates = {name: run["tokens"] / run["seconds"] for name, run in (("bare", bare), ("job", large))}
     print(f"100 texts, start to completed: {small['seconds']:.1f} s")
     print(f"{told.texts} texts: bare engine {rates['bare']:,.0f} tokens/s, whole job {rates['job']:,.0f} tokens/s")
