@@ -14,8 +14,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
-from models.registry import load_engine
 from pipelines.attempts import Attempt
+from pipelines.engines import engine_for
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.object_store import ObjectStore
@@ -102,7 +102,7 @@ class ClassifierActor:
 
     def __init__(self, settings: Settings, config: JobConfig, watcher: Any) -> None:
         self._task = config.task()
-        engine = load_engine(settings.model, threads=settings.classifier_threads, weights=settings.model_weights)
+        engine = engine_for(settings, config.model)
         self._classifier = engine.bind(self._task)
         self._watcher = watcher
 

@@ -23,6 +23,7 @@ class JobConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     labels: tuple[str, ...]
+    model: str = "minilm"
     descriptions: Mapping[str, str] = {}
     examples: Mapping[str, tuple[str, ...]] = {}
     source_type: str | None = None

@@ -9,8 +9,8 @@ from typing import Any
 
 import ray
 
-from models.registry import load_token_counter
 from pipelines.dataset import classify_ranges
+from pipelines.engines import token_counter_for
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
@@ -73,7 +73,7 @@ def run_job(
     plan = load_plan(store, job)
     if plan is None:
         _remove_outputs(store, job)
-        plan = _scan(store, settings, job, prefetched)
+        plan = _scan(store, settings, config.model, job, prefetched)
         save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
     finished = finished_shards(store, job.paths, job.version.etag)
@@ -114,21 +114,21 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
     store.delete(*stale, job.paths.results)
 
 
-def _scan(store: ObjectStore, settings: Settings, job: JobInput, prefetched: bytes | None) -> Plan:
+def _scan(store: ObjectStore, settings: Settings, model: str, job: JobInput, prefetched: bytes | None) -> Plan:
     ranges = _cut(job.version.size, settings)
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
-        scans = [_scan_range(store, settings, job, cut, samples, prefetched) for cut in ranges]
+        scans = [_scan_range(store, settings, model, job, cut, samples, prefetched) for cut in ranges]
         head = prefetched[:_HEAD_BYTES]
     else:
-        scans = _scan_in_parallel(store, settings, job, ranges, samples)
+        scans = _scan_in_parallel(store, settings, model, job, ranges, samples)
         head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
     require_ndjson(scans, head)
     return make_plan(job.version, ranges, scans)
 
 
 def _scan_in_parallel(
-    store: ObjectStore, settings: Settings, job: JobInput, ranges: Sequence[ByteRange], samples: int
+    store: ObjectStore, settings: Settings, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
 ) -> list[RangeScan]:
     scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
     results: dict[Any, int] = {}
@@ -137,7 +137,7 @@ def _scan_in_parallel(
     while waiting or results:
         while waiting and len(results) < _SCANS_IN_FLIGHT:
             cut = waiting.pop()
-            results[scan.remote(store, settings, job, cut, samples, None)] = cut.index
+            results[scan.remote(store, settings, model, job, cut, samples, None)] = cut.index
         ready, _ = ray.wait(list(results), num_returns=1)
         for reference in ready:
             scans[results.pop(reference)] = ray.get(reference)
@@ -145,8 +145,14 @@ def _scan_in_parallel(
 
 
 def _scan_range(
-    store: ObjectStore, settings: Settings, job: JobInput, cut: ByteRange, samples: int, prefetched: bytes | None
+    store: ObjectStore,
+    settings: Settings,
+    model: str,
+    job: JobInput,
+    cut: ByteRange,
+    samples: int,
+    prefetched: bytes | None,
 ) -> RangeScan:
     data = read_lines_of(cut, job.version.size, job.reader(store, prefetched))
-    counter = load_token_counter(settings.model, weights=settings.model_weights)
+    counter = token_counter_for(settings, model)
     return scan_lines(data, first=cut.index == 0, samples=samples, count_tokens=counter.count)

@@ -32,8 +32,12 @@ class Settings(BaseSettings):
     download_url_seconds: int = Field(3600, ge=60, le=7 * 86400)
 
     # Classification
-    model: str = Field("minilm", description="The engine that jobs run on.")
-    model_weights: str | None = Field(None, description="A folder with the model's files; none: its package.")
+    models: tuple[str, ...] = Field(
+        ("minilm", "static"), min_length=1, description="The engines that jobs may ask for, the default first."
+    )
+    model_weights: str | None = Field(
+        None, description="A folder or hub name with the default engine's files; none: its package."
+    )
     classifier_cpus: float = Field(
         0.5,
         gt=0,
@@ -68,6 +72,14 @@ class Settings(BaseSettings):
     # API
     api_replicas: int = Field(1, ge=1)
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
+
+    @property
+    def default_model(self) -> str:
+        return self.models[0]
+
+    def weights_of(self, model: str) -> str | None:
+        """Where an engine's files are, or None for its package."""
+        return self.model_weights if model == self.default_model else None
 
     @property
     def retention(self) -> timedelta:

@@ -139,7 +139,8 @@ async def create_batch(
     key = None
     if idempotency_key is not None:
         key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json()))
-    job = await services.registry.create(account, _new_job_id(), body.config(), key)
+    config = body.config(services.settings.models)
+    job = await services.registry.create(account, _new_job_id(), config, key)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(
         services.store.presign_upload,
@@ -163,7 +164,7 @@ async def start_batch(
     if not is_same_start(job, start_key):
         require_startable(job)
         found, estimate = await asyncio.to_thread(
-            inspect_upload, services.store, JobPaths(account, job.job_id), services.settings
+            inspect_upload, services.store, JobPaths(account, job.job_id), services.settings, job.config.model
         )
         await services.registry.start(account, job.job_id, found, estimate, start_key)
     return BatchStarted(job_id=job.job_id)

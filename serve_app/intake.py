@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.registry import load_token_counter
+from pipelines.engines import token_counter_for
 from pipelines.exceptions import InputMissing, InputRejected, ObjectMissing
 from pipelines.job import InputVersion
 from pipelines.job_input import JobInput
@@ -17,7 +17,7 @@ _HEAD_BYTES = 256 * KIB
 _SAMPLES = 256
 
 
-def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings) -> tuple[InputVersion, int]:
+def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings, model: str) -> tuple[InputVersion, int]:
     """The upload's version and a first estimate of its tokens, from its head.
 
     Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON. A file whose
@@ -43,7 +43,7 @@ def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings) -> t
     require_text(head)
     whole = len(head) == info.size
     lines = head if whole else head[: head.rfind(b"\n") + 1]
-    counter = load_token_counter(settings.model, weights=settings.model_weights)
+    counter = token_counter_for(settings, model)
     scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
     if whole:
         require_ndjson([scan], head)

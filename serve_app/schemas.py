@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from models.task import Mode
+from pipelines.exceptions import RequestInvalid
 from pipelines.job import JobConfig, JobRecord, Phase, Status
 
 MAX_LABELS = 200
@@ -48,6 +50,9 @@ class CreateBatch(BaseModel):
     text_type: str | None = Field(
         None, max_length=200, description="An alias of `source_type`.", json_schema_extra={"deprecated": True}
     )
+    model: str | None = Field(
+        None, max_length=200, description="Ours: one of the engines that the operator allows; none: the default."
+    )
     mode: Mode = Field(
         "single", description="`single`: exactly one label a text. `multi`: every label at or over `threshold`."
     )
@@ -73,9 +78,12 @@ class CreateBatch(BaseModel):
             raise FieldError("text_type", "text_type is an alias of source_type; send only one of them")
         return self
 
-    def config(self) -> JobConfig:
-        """What the job keeps of the request."""
+    def config(self, models: Sequence[str] = ("minilm",)) -> JobConfig:
+        """What the job keeps of the request. ``models`` are those allowed, the default first; raises RequestInvalid."""
+        if self.model is not None and self.model not in models:
+            raise RequestInvalid(f"model: must be one of {', '.join(models)}, not {self.model[:50]!r}", field="model")
         return JobConfig(
+            model=self.model or models[0],
             labels=tuple(self.labels or ()),
             descriptions=self.descriptions or {},
             examples={label: tuple(texts) for label, texts in (self.examples or {}).items()},
@@ -137,6 +145,7 @@ class BatchStatus(BaseModel):
     rows_per_second: float | None = Field(description="Ours: items a second, lately.")
     eta_seconds: float | None = Field(description="Ours: how long the job will take from now.")
     cost_usd: float | None = Field(description="Ours: at the configured price; of the estimate until completed.")
+    model: str = Field(description="Ours: the engine that classifies.")
     attempt: int = Field(description="Ours: how often the job was started.")
     expires_at: datetime | None = Field(description="Ours: when the job and its objects may be removed.")
 
@@ -144,7 +153,7 @@ class BatchStatus(BaseModel):
     def of(cls, job: JobRecord, price_per_million_tokens: float) -> Self:
         tokens = job.estimated_tokens if job.actual_tokens is None else job.actual_tokens
         cost = None if tokens is None else round(tokens * price_per_million_tokens / 1_000_000, 6)
-        return cls(cost_usd=cost, **job.model_dump(include=set(cls.model_fields)))
+        return cls(cost_usd=cost, model=job.config.model, **job.model_dump(include=set(cls.model_fields)))
 
 
 class BatchResults(BaseModel):

@@ -64,7 +64,7 @@ def validate(
     """
     require_server_parts()
     from models.exceptions import ModelError
-    from models.registry import load_token_counter
+    from pipelines.engines import token_counter_for
     from pipelines.settings import Settings
 
     settings = Settings()
@@ -75,7 +75,7 @@ def validate(
             path = Path(folder, "input.ndjson")
             source.write_ndjson(path)
         try:
-            counter = load_token_counter(settings.model, weights=settings.model_weights)
+            counter = token_counter_for(settings, settings.default_model)
         except ModelError as error:
             fail(str(error))
         report = examine(path, counter.count)

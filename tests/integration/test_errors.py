@@ -158,3 +158,9 @@ def test_two_accounts_process_at_the_same_time(stack: RunningStack) -> None:
         for client, job_id in jobs:
             start(client, job_id)
         assert [wait_for(client, job_id, has_ended)["status"] for client, job_id in jobs] == ["completed"] * 2
+
+
+def test_a_model_that_the_operator_does_not_allow_is_a_422_that_names_those_allowed(stack: RunningStack) -> None:
+    with stack.client() as client:
+        answer = client.post("/v1/batch", json={"labels": ["a"], "model": "gpt"})
+        assert_error(answer, 422, "VALIDATION_ERROR", "minilm, static", "gpt")

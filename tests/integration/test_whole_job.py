@@ -164,3 +164,14 @@ def test_a_failed_job_with_a_new_file_starts_afresh(stack: RunningStack) -> None
         state = wait_for(client, job["job_id"], has_ended)
         assert (state["status"], state["requests_total"], state["error"]) == ("completed", 2, None)
         assert len(download(client, job["job_id"]).splitlines()) == 2
+
+
+def test_a_job_runs_on_the_model_it_asks_for(stack: RunningStack) -> None:
+    texts = varied_texts(20)
+    with stack.client() as client:
+        state, results = run_to_end(client, ndjson(texts), labels=LABELS, model="static")
+    expected = load_engine("static").bind(ClassificationTask(labels=tuple(LABELS))).classify(texts)
+    assert state["model"] == "static"
+    assert [json.loads(line)["label"] for line in results.splitlines()] == [
+        prediction.labels[0].label for prediction in expected
+    ]

@@ -28,7 +28,7 @@ def line(text: str) -> bytes:
 def test_an_upload_is_pinned_and_its_tokens_are_estimated(store: ObjectStore, paths: JobPaths) -> None:
     data = line("hello there world") * 40
     store.put(paths.input, data)
-    version, tokens = inspect_upload(store, paths, SETTINGS)
+    version, tokens = inspect_upload(store, paths, SETTINGS, "minilm")
     assert (version.size, version.etag) == (len(data), store.head(paths.input).etag)
     assert tokens > 0
     assert tokens % 40 == 0
@@ -36,21 +36,21 @@ def test_an_upload_is_pinned_and_its_tokens_are_estimated(store: ObjectStore, pa
 
 def test_the_estimate_of_a_large_upload_scales_with_its_size(gateway_store: ObjectStore, paths: JobPaths) -> None:
     gateway_store.put(paths.input, line("hello there world"))
-    _, one = inspect_upload(gateway_store, paths, SETTINGS)
+    _, one = inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     gateway_store.put(paths.input, line("hello there world") * 50_000)
-    _, many = inspect_upload(gateway_store, paths, SETTINGS)
+    _, many = inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     assert many == pytest.approx(50_000 * one, rel=0.01)
 
 
 def test_a_job_without_an_upload_says_how_to_upload(store: ObjectStore, paths: JobPaths) -> None:
     with pytest.raises(InputMissing, match="POST it to upload_url with every upload_fields entry"):
-        inspect_upload(store, paths, SETTINGS)
+        inspect_upload(store, paths, SETTINGS, "minilm")
 
 
 def test_an_empty_upload_is_rejected(store: ObjectStore, paths: JobPaths) -> None:
     store.put(paths.input, b"")
     with pytest.raises(InputRejected, match=r"empty \(0 bytes\)"):
-        inspect_upload(store, paths, SETTINGS)
+        inspect_upload(store, paths, SETTINGS, "minilm")
 
 
 def test_an_upload_over_the_limit_is_rejected_with_limit_unit_and_size(
@@ -59,10 +59,10 @@ def test_an_upload_over_the_limit_is_rejected_with_limit_unit_and_size(
     assert intake.MAX_INPUT_BYTES == 5 * 2**30
     monkeypatch.setattr(intake, "MAX_INPUT_BYTES", 1000)
     gateway_store.put(paths.input, (b'{"text":"a"}' + b" " * 1000)[:1000])
-    inspect_upload(gateway_store, paths, SETTINGS)
+    inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     gateway_store.put(paths.input, b'{"text":"a"}' + b" " * 989)
     with pytest.raises(InputRejected, match=r"has 1,001 bytes; the limit is 1,000") as rejected:
-        inspect_upload(gateway_store, paths, SETTINGS)
+        inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     assert rejected.value.details == {"limit": 1000, "size": 1001}
 
 
@@ -81,17 +81,17 @@ def test_an_upload_that_is_plainly_no_ndjson_is_rejected_at_start(
 ) -> None:
     gateway_store.put(paths.input, data)
     with pytest.raises(InputRejected, match=found) as rejected:
-        inspect_upload(gateway_store, paths, SETTINGS)
+        inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     assert "expected NDJSON" in rejected.value.message
 
 
 def test_an_upload_whose_first_line_is_longer_than_its_head_passes(gateway_store: ObjectStore, paths: JobPaths) -> None:
     gateway_store.put(paths.input, b" " * 600_000 + line("a"))
-    version, tokens = inspect_upload(gateway_store, paths, SETTINGS)
+    version, tokens = inspect_upload(gateway_store, paths, SETTINGS, "minilm")
     assert version.size == 600_000 + len(line("a"))
     assert tokens == 0
 
 
 def test_an_upload_of_few_objects_among_other_lines_passes(gateway_store: ObjectStore, paths: JobPaths) -> None:
     gateway_store.put(paths.input, b"oops\n" * 100 + line("a") + b"oops\n" * 100)
-    assert inspect_upload(gateway_store, paths, SETTINGS)[1] > 0
+    assert inspect_upload(gateway_store, paths, SETTINGS, "minilm")[1] > 0
