@@ -37,7 +37,7 @@ def test_a_request_is_of_the_kind_of_the_most_it_says() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_better_score_is_never_less_likely(kind: Kind) -> None:
-    for engine in ("minilm", "static"):
+    for engine in ("minilm", "static", "blend"):
         numbers = calibration(engine, kind)
         assert numbers.single > 0
         assert numbers.multi[1] >= 0
