@@ -13,6 +13,7 @@ _MODULES = {
     "minilm": "models.engines.minilm",
     "static": "models.engines.static",
     "embedding": "models.engines.embedding",
+    "nli": "models.engines.nli",
 }
 
 
