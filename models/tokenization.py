@@ -59,9 +59,9 @@ class TextTokenizer:
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
-    def wrapped_ids(self, text: str) -> tuple[int, ...]:
-        """A text's tokens with the special ones around them."""
-        return tuple(self._tokenizer.encode(text).ids)
+    def wrapped_ids(self, text: str, pair: str | None = None) -> tuple[int, ...]:
+        """The tokens of a text, or a pair of texts, with the special ones around them."""
+        return tuple(self._tokenizer.encode(text, pair).ids)
 
     def ids(self, texts: Sequence[str]) -> tuple[TokenIds, Counts]:
         """All token ids in one array, and how many of them each text has."""

@@ -72,8 +72,8 @@ class WindowEncoder:
         batches = list(plan_batches(windows.lengths + self._special.count, self._shapes))
         vectors = np.empty((len(windows.lengths), self.dimension), np.float32)
         unfinished = np.bincount(windows.owners, minlength=len(texts))
-        padded = (self._pad(windows, batch) for batch in batches)
-        for batch, answer in zip(batches, self._runner.run(padded), strict=True):
+        inputs = (padded(windows, batch, self._special) for batch in batches)
+        for batch, answer in zip(batches, self._runner.run(inputs), strict=True):
             vectors[batch.members] = answer[: len(batch.members)]
             if on_batch is not None:
                 owners = windows.owners[batch.members]
@@ -82,15 +82,17 @@ class WindowEncoder:
                 on_batch(finished, int(windows.lengths[batch.members].sum()))
         return pool_windows(vectors, windows), tokens
 
-    def _pad(self, windows: Windows, batch: Batch) -> PaddedBatch:
-        before, after = self._special.before, self._special.after
-        ids = np.full((batch.rows, batch.width), self._special.padding, np.int32)
-        ids[:, : self._special.count] = before + after
-        lengths = np.full(batch.rows, self._special.count, np.int32)
-        for row, member in enumerate(batch.members):
-            start, length = windows.starts[member], windows.lengths[member]
-            end = len(before) + length
-            ids[row, len(before) : end] = windows.ids[start : start + length]
-            ids[row, end : end + len(after)] = after
-            lengths[row] = end + len(after)
-        return PaddedBatch(ids, lengths)
+
+def padded(windows: Windows, batch: Batch, special: SpecialTokens) -> PaddedBatch:
+    """The batch's windows with the special tokens around them; dummy rows hold the special tokens alone."""
+    before, after = special.before, special.after
+    ids = np.full((batch.rows, batch.width), special.padding, np.int32)
+    ids[:, : special.count] = before + after
+    lengths = np.full(batch.rows, special.count, np.int32)
+    for row, member in enumerate(batch.members):
+        start, length = windows.starts[member], windows.lengths[member]
+        end = len(before) + length
+        ids[row, len(before) : end] = windows.ids[start : start + length]
+        ids[row, end : end + len(after)] = after
+        lengths[row] = end + len(after)
+    return PaddedBatch(ids, lengths)

@@ -40,15 +40,15 @@ def one_by_one(folder: Path, texts: list[str], pooling: str) -> Vectors:
 def test_vectors_are_those_of_transformers(tmp_path: Path, pooling: str) -> None:
     folder = save_tiny_bert(tmp_path, pooling)
     vectors, _ = load(threads=1, weights=str(folder)).encoder.encode(SHORT)
-    assert np.allclose(vectors, one_by_one(folder, SHORT, pooling), atol=1e-5)
+    assert np.allclose(vectors, one_by_one(folder, SHORT, pooling), atol=1e-4)
 
 
 def test_order_and_neighbours_change_nothing(engine: Embedding) -> None:
     vectors, _ = engine.encoder.encode(ORDINARY)
     backwards = engine.encoder.encode(ORDINARY[::-1])[0][::-1]
     alone = np.concatenate([engine.encoder.encode([text])[0] for text in ORDINARY])
-    assert np.allclose(vectors, backwards, atol=1e-5)
-    assert np.allclose(vectors, alone, atol=1e-5)
+    assert np.allclose(vectors, backwards, atol=1e-4)
+    assert np.allclose(vectors, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name, text in ODD.items() if len(text) < 20_000])

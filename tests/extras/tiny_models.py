@@ -48,6 +48,7 @@ def _config() -> BertConfig:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=WINDOW,
+        initializer_range=0.3,
     )
 
 
