@@ -234,6 +234,7 @@ def test_a_status_has_the_contracts_fields_and_ours() -> None:
         "rows_per_second",
         "eta_seconds",
         "cost_usd",
+        "model",
         "attempt",
         "expires_at",
     ]
