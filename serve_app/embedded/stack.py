@@ -68,16 +68,21 @@ class Ready:
 
 
 @contextmanager
-def embedded_stack(folder: Path, *, http_port: int | None = None, s3_port: int | None = None) -> Iterator[Ready]:
+def embedded_stack(
+    folder: Path, *, http_port: int | None = None, s3_port: int | None = None, s3_endpoint: str | None = None
+) -> Iterator[Ready]:
     """The running service; leaving the context stops it. Raises EmbeddedStackError with a one-line reason.
 
-    Ports not given are those of the last run where they are free, else any.
+    Ports not given are those of the last run where they are free, else any. ``s3_endpoint`` is where the service
+    reaches the S3 server, if not directly.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         state = _state_for_run(folder, http_port, s3_port)
         os.environ.update(state.settings_environment())
+        if s3_endpoint:
+            os.environ["LABELWORKS_S3_ENDPOINT"] = s3_endpoint
         gateway = S3Gateway(
             folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key
         )

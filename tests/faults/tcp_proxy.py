@@ -85,11 +85,11 @@ class FaultyProxy:
     def fail_next(self, *faults: Fault) -> None:
         with self._lock:
             self._next.extend(faults)
-        self._close_connections()
+        self.close_connections()
 
     def fail_always(self, fault: Fault) -> None:
         self._always = fault
-        self._close_connections()
+        self.close_connections()
 
     def heal(self) -> None:
         with self._lock:
@@ -104,7 +104,7 @@ class FaultyProxy:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
-        self._close_connections()
+        self.close_connections()
 
     def come_up(self) -> None:
         """Listen, on the same port as before."""
@@ -168,7 +168,8 @@ class FaultyProxy:
             self._forget(client)
             upward.join()
 
-    def _close_connections(self) -> None:
+    def close_connections(self) -> None:
+        """Drop what is open; the next connections meet what is told by then."""
         with self._lock:
             connections = list(self._open)
         for connection in connections:

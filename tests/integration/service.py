@@ -31,10 +31,11 @@ class RunningStack:
     api_key: str
 
     @classmethod
-    def start(cls, folder: Path, **settings: str) -> RunningStack:
+    def start(cls, folder: Path, *, program: Sequence[str] = ("labelworks", "dev"), **settings: str) -> RunningStack:
+        """``program`` is a module, and its arguments, that prints what ``labelworks dev`` does."""
         with (folder / "dev.err").open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "labelworks", "dev", "--data", str(folder)],
+                [sys.executable, "-m", *program, "--data", str(folder)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

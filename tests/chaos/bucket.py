@@ -1,0 +1,41 @@
+"""What lies in the bucket of a stack, seen past the service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.layout import JobPaths
+from pipelines.object_store import ObjectStore
+from pipelines.plan import Plan
+from pipelines.settings import Settings
+from serve_app.embedded.stack import read_state
+
+_RETRY_SECONDS = 30.0
+
+
+def bucket_of(folder: Path) -> ObjectStore:
+    """The bucket of the stack that runs in ``folder``, reached without any proxy."""
+    state = read_state(folder)
+    settings = Settings(
+        s3_endpoint=f"http://127.0.0.1:{state.s3_port}",
+        s3_access_key=state.s3_access_key,
+        s3_secret_key=state.s3_secret_key,
+    )
+    return ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
+
+
+def shards_of(bucket: ObjectStore, paths: JobPaths) -> dict[str, datetime]:
+    """When each finished shard was written."""
+    return {listed.key: listed.modified for listed in bucket.list(paths.shards_prefix)}
+
+
+def most_items_of_a_range(bucket: ObjectStore, paths: JobPaths) -> int:
+    plan = Plan.model_validate_json(bucket.get(paths.plan))
+    return max(planned.items for planned in plan.ranges)
+
+
+def uploads_begun(bucket: ObjectStore, key: str) -> int:
+    """How many multipart uploads of this object were begun and neither completed nor aborted."""
+    found = bucket._client.list_multipart_uploads(Bucket=bucket._bucket, Prefix=key)
+    return len(found.get("Uploads", []))

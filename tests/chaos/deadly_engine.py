@@ -1,0 +1,53 @@
+"""The journalled engine, except that some texts end the process that classifies them, as a fault in native code does.
+
+Named to the service as ``LABELWORKS_MODEL=tests.chaos.deadly_engine``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+
+from models.protocol import Classifier, Engine, EngineInfo, OnBatch, TokenCounter
+from models.task import ClassificationTask, Prediction
+from tests.chaos import journal_engine
+
+EXITS = "this text ends the process"
+CRASHES = "this text crashes the process"
+
+
+class DeadlyEngine:
+    """Binds the journalled engine and wraps its classifiers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._engine.info
+
+    def bind(self, task: ClassificationTask) -> Classifier:
+        return DeadlyClassifier(self._engine.bind(task))
+
+
+class DeadlyClassifier:
+    """Dies as soon as it is handed a deadly text."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+
+    def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+        if any(EXITS in text for text in texts):
+            os._exit(1)
+        if any(CRASHES in text for text in texts):
+            ctypes.string_at(0)
+        return self._classifier.classify(texts, on_batch)
+
+
+def load(threads: int | None, weights: str | None) -> Engine:
+    return DeadlyEngine(journal_engine.load(threads, weights))
+
+
+def load_token_counter(weights: str | None) -> TokenCounter:
+    return journal_engine.load_token_counter(weights)

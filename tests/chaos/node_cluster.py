@@ -1,0 +1,57 @@
+"""The service on a Ray cluster of several nodes on this machine: a head that classifies nothing, and worker nodes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from pipelines.object_store import ObjectStore
+from pipelines.settings import MIB, Settings
+from serve_app.accounts import create_key
+from serve_app.deployment import APPLICATION_NAME, build
+from serve_app.driver_pool import NAMESPACE
+from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState
+from serve_app.registry_client import connect_registry
+from tests.chaos.announcement import Announcement
+
+WORKER_NODES = 2
+_NODE: dict[str, Any] = {"object_store_memory": 100 * MIB, "include_dashboard": False}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    folder: Path = parser.parse_args().data
+    announcement = Announcement()
+    state = StackState(free_port(), free_port(), "chaos", "chaos-secret-key", DEFAULT_ACCOUNT)
+    (folder / "stack.json").write_text(json.dumps(asdict(state)))
+    os.environ.update(state.settings_environment())
+    settings = Settings()
+    with S3Gateway(folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key):
+        store = ObjectStore(settings)
+        store.ensure_bucket()
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
+        try:
+            for _ in range(WORKER_NODES):
+                cluster.add_node(num_cpus=1, **_NODE)
+            ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
+            ray.get(connect_registry(settings).ping.remote())
+            serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": state.http_port})
+            serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
+            announcement.serve_until_stopped(Ready(state.url, create_key(store, state.account), state.account))
+        finally:
+            ray.shutdown()
+            cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()
