@@ -17,7 +17,7 @@ _RECOVERIES = pytest.StashKey[Recoveries]()
 # The static engine is slowed down rather than the default waited for: the duration of a job, and so the moment of the
 # kill, then hardly depends on how busy the machine is.
 CHAOS_SETTINGS = {
-    "LABELWORKS_MODEL": "tests.chaos.journal_engine",
+    "LABELWORKS_MODELS": '["tests.chaos.journal_engine"]',
     "LABELWORKS_RANGE_MIN_BYTES": "16384",
     "LABELWORKS_CLASSIFIERS_PER_JOB": "2",
     # Ray's workers are polite (15) by default; here they must not starve beside whatever else the machine does.

@@ -1,6 +1,6 @@
 """The journalled engine, except that some texts end the process that classifies them, as a fault in native code does.
 
-Named to the service as ``LABELWORKS_MODEL=tests.chaos.deadly_engine``.
+Named to the service as ``LABELWORKS_MODELS=["tests.chaos.deadly_engine"]``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A real engine whose work is noted in the journal; it can be slowed down, so that a kill finds a job in its middle.
 
-Named to the service as ``LABELWORKS_MODEL=tests.chaos.journal_engine``.
+Named to the service as ``LABELWORKS_MODELS=["tests.chaos.journal_engine"]``.
 """
 
 from __future__ import annotations

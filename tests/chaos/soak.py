@@ -33,7 +33,7 @@ ACCOUNTS = 4
 KILLS: dict[Kind | None, int] = {"classifier": 6, "driver": 4, "registry": 3, "replica": 3, "gateway": 2, None: 1}
 MOST_SECONDS_BETWEEN_KILLS = 25.0
 SETTINGS = {
-    "LABELWORKS_MODEL": "tests.chaos.journal_engine",
+    "LABELWORKS_MODELS": '["tests.chaos.journal_engine"]',
     "LABELWORKS_RANGE_MIN_BYTES": "16384",
     "LABELWORKS_SMALL_JOB_BYTES": "60000",
     "RAY_worker_niceness": "0",

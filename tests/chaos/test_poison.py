@@ -22,7 +22,7 @@ def test_only_the_texts_that_kill_the_classifier_are_answered_with_an_error(
     poison = {123: EXITS, 431: CRASHES}
     poisoned = [poison.get(number, text) for number, text in enumerate(texts)]
     settings = CHAOS_SETTINGS | {
-        "LABELWORKS_MODEL": "tests.chaos.deadly_engine",
+        "LABELWORKS_MODELS": '["tests.chaos.deadly_engine"]',
         "LABELWORKS_RANGE_MIN_BYTES": "32768",
         "CHAOS_SECONDS_PER_TEXT": "0",
     }
