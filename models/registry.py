@@ -12,6 +12,7 @@ from models.protocol import Engine, TokenCounter
 _MODULES = {
     "minilm": "models.engines.minilm",
     "static": "models.engines.static",
+    "blend": "models.engines.blend",
     "embedding": "models.engines.embedding",
     "nli": "models.engines.nli",
 }
