@@ -16,6 +16,13 @@ dev: $(VENV)/.server
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit tests/integration
 
+# The engines that need torch, on the CPU with tiny weights. TORCH names the build to install.
+TORCH ?= torch==2.13.0
+test-extras: $(VENV)/.dev
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,peers]'
+	$(BIN)/python -m pytest tests/extras
+
 # Kills real processes in mid-job; about a quarter of an hour.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/chaos
