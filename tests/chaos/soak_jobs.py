@@ -94,7 +94,7 @@ class Verdict:
 
 
 def compare(job: SoakJob, results: bytes, engine: Engine) -> Verdict:
-    """Hold every result line against the answer of a classifier that runs here, one text after the other."""
+    """Hold every result line against the answer of a classifier that runs here and is handed all texts in order."""
     lines = results.splitlines()
     classifier = engine.bind(job.task())
     predictions = iter(classifier.classify([item.text for item in job.items if item.text is not None]))
