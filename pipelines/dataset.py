@@ -28,7 +28,7 @@ from pipelines.shards import ShardReceipt, write_shard
 logger = logging.getLogger(__name__)
 
 # Reading and writing wait for S3; what they ask for only bounds how many run at once.
-_IO_CPUS = 0.01
+_IO_CPUS = 0.1
 _REPORT_SECONDS = 0.5
 _ROW_SCHEMA = pa.schema(
     {

@@ -60,10 +60,6 @@ class JobPaths:
         return f"{self.shards_prefix}{index:05d}.ndjson"
 
     @property
-    def attempts_prefix(self) -> str:
-        return self.prefix + "attempts/"
-
-    @property
     def active_marker(self) -> str:
         """Present while the job may be processing, so that a new registry finds it without listing all jobs."""
         return f"{ACTIVE_PREFIX}{self.account}/{self.job_id}"

@@ -108,18 +108,18 @@ def _answer_by_halves(classifier: Classifier, texts: Sequence[str]) -> list[Pred
 def _render(items: Sequence[Item], answers: Sequence[Prediction | ItemError], task: ClassificationTask) -> RangeResult:
     renderer = ResultRenderer(task)
     remaining = iter(answers)
-    lines: list[str] = []
+    lines = bytearray()
     failed = tokens = 0
     for item in items:
         answer = item.error or next(remaining)
         if isinstance(answer, ItemError):
             failed += 1
-            lines.append(render_error(answer, item.ids))
+            lines += render_error(answer, item.ids).encode() + b"\n"
         else:
             tokens += answer.tokens
-            lines.append(renderer.answer(answer, item.ids))
+            lines += renderer.answer(answer, item.ids).encode() + b"\n"
     return RangeResult(
-        lines="".join(f"{line}\n" for line in lines).encode(),
+        lines=bytes(lines),
         completed=len(items) - failed,
         failed=failed,
         tokens=tokens,

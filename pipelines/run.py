@@ -18,6 +18,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
 from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
+from pipelines.results import bounded_range_bytes
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
 from pipelines.settings import MIB, Settings
 from pipelines.shards import finished_shards
@@ -30,8 +31,7 @@ _SAMPLES_PER_RANGE = 32
 _HEAD_BYTES = 64 * 1024
 # Up to here the whole input is read once and kept, instead of once for the scan and once to classify.
 _PREFETCH_BYTES = 4 * MIB
-_SCAN_CPUS = 0.01
-_SCANS_IN_FLIGHT = 16
+_SCAN_CPUS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def run_job(
     plan = load_plan(store, job)
     if plan is None:
         _remove_outputs(store, job)
-        plan = _scan(store, settings, config.model, job, prefetched)
+        plan = _scan(store, settings, config, job, prefetched)
         save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
     finished = finished_shards(store, job.paths, job.version.etag)
@@ -95,16 +95,16 @@ def run_job(
     return Totals(*tracker.totals())
 
 
-def number_of_ranges(size: int, settings: Settings) -> int:
+def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
     """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
-    return len(_cut(size, settings))
+    return len(_cut(size, settings, config))
 
 
-def _cut(size: int, settings: Settings) -> list[ByteRange]:
+def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
     return cut_ranges(
         size,
         min_bytes=settings.range_min_bytes,
-        max_bytes=settings.range_max_bytes,
+        max_bytes=min(settings.range_max_bytes, bounded_range_bytes(config.task())),
         wanted=settings.ranges_per_job,
     )
 
@@ -114,14 +114,14 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
     store.delete(*stale, job.paths.results)
 
 
-def _scan(store: ObjectStore, settings: Settings, model: str, job: JobInput, prefetched: bytes | None) -> Plan:
-    ranges = _cut(job.version.size, settings)
+def _scan(store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None) -> Plan:
+    ranges = _cut(job.version.size, settings, config)
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
-        scans = [_scan_range(store, settings, model, job, cut, samples, prefetched) for cut in ranges]
+        scans = [_scan_range(store, settings, config.model, job, cut, samples, prefetched) for cut in ranges]
         head = prefetched[:_HEAD_BYTES]
     else:
-        scans = _scan_in_parallel(store, settings, model, job, ranges, samples)
+        scans = _scan_in_parallel(store, settings, config.model, job, ranges, samples)
         head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
     require_ndjson(scans, head)
     return make_plan(job.version, ranges, scans)
@@ -133,9 +133,11 @@ def _scan_in_parallel(
     scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
     results: dict[Any, int] = {}
     scans: dict[int, RangeScan] = {}
+    # More would only start more processes than there are processors.
+    in_flight = max(int(ray.cluster_resources().get("CPU", 1)), 2)  # type: ignore[no-untyped-call]
     waiting = list(reversed(ranges))
     while waiting or results:
-        while waiting and len(results) < _SCANS_IN_FLIGHT:
+        while waiting and len(results) < in_flight:
             cut = waiting.pop()
             results[scan.remote(store, settings, model, job, cut, samples, None)] = cut.index
         ready, _ = ray.wait(list(results), num_returns=1)

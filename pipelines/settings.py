@@ -71,6 +71,7 @@ class Settings(BaseSettings):
 
     # API
     api_replicas: int = Field(1, ge=1)
+    requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
 
     @property

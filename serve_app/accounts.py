@@ -56,8 +56,8 @@ class KeyDirectory:
             except StorageUnavailable:
                 if account is None:
                     raise
-            else:
-                self._remember(key_hash, account)
+            # Also where the storage did not answer: the next calls should not wait for it again.
+            self._remember(key_hash, account)
         if account is None:
             raise Unauthorized
         return account

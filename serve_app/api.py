@@ -22,7 +22,7 @@ from serve_app.accounts import KeyDirectory
 from serve_app.errors import install_error_handlers
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
-from serve_app.middleware import BodyLimitMiddleware, UnexpectedErrorMiddleware
+from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware, UnexpectedErrorMiddleware
 from serve_app.partial_results import partial_results
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import (
@@ -77,6 +77,7 @@ def build_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(UnexpectedErrorMiddleware)
+    app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.include_router(batch)
     app.include_router(service)
     return app
@@ -138,7 +139,7 @@ async def create_batch(
     """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
     key = None
     if idempotency_key is not None:
-        key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json()))
+        key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json(exclude={"priority", "cache"})))
     config = body.config(services.settings.models)
     job = await services.registry.create(account, _new_job_id(), config, key)
     paths = JobPaths(account, job.job_id)

@@ -23,7 +23,8 @@ def build(args: dict[str, Any]) -> Application:
         num_replicas=settings.api_replicas,
         # The control plane asks for no CPU, so that a small machine's CPUs all classify.
         ray_actor_options={"num_cpus": 0},
-        max_ongoing_requests=200,
-        max_queued_requests=400,
+        # The application itself refuses what is too much, in the contract's shape: Serve would do so in its own.
+        max_ongoing_requests=10 * settings.requests_in_flight,
+        max_queued_requests=-1,
     )(serve.ingress(build_asgi)())
     return ingress.bind()

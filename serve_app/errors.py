@@ -49,18 +49,27 @@ def error_response(error: Exception) -> JSONResponse:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Give the errors that are meant for clients the contract's shape; RequestIdMiddleware does so for all others."""
+    """Give the errors that are meant for clients the contract's shape; UnexpectedErrorMiddleware does so for others."""
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
         return error_response(error)
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         found = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+        if found.get("loc") == ("body",) and not _is_json(request):
+            return error_response(
+                RequestInvalid(
+                    "The body must be JSON, sent with the header Content-Type: application/json", field="body"
+                )
+            )
         return error_response(_request_invalid(found))
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         message = str(error.detail) if isinstance(error, HTTPException) else ""
+        if status == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+            # What the JSON parser cannot even read (bytes that are not UTF-8, endless nesting) is invalid JSON too.
+            return error_response(RequestInvalid(f"The body is not valid JSON: {error.__cause__}"[:200], field="body"))
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
         return _envelope(status, _HTTP_CODES.get(status, "BAD_REQUEST"), message, {}, headers)
 
@@ -71,6 +80,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 _INTERNAL_MESSAGE = "Something went wrong inside the service. Quote the X-Request-ID of this answer to its operator."
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json")
 
 
 def _envelope(status: int, code: str, message: str, details: dict[str, Any], headers: dict[str, str]) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""What happens to every request: an answer whatever goes wrong, and a limit on the body's size.
+"""What happens to every request: an answer whatever goes wrong, and limits on their number and their size.
 
 Serve's proxy gives every request its X-Request-ID, the client's where it sent one, and repeats it in the answer.
 """
@@ -10,7 +10,7 @@ import logging
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.exceptions import BodyTooLarge
+from pipelines.exceptions import BodyTooLarge, Unavailable
 from serve_app.errors import error_response
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,29 @@ class UnexpectedErrorMiddleware:
             if answered:
                 raise
             await error_response(error)(scope, receive, send)
+
+
+class LoadLimitMiddleware:
+    """Answers 503 with Retry-After while ``limit`` requests are being answered. Health is always answered."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/health":
+            await self._app(scope, receive, send)
+            return
+        if self._in_flight >= self._limit:
+            error = Unavailable(f"The service is answering {self._limit} requests already. Try again shortly.")
+            await error_response(error)(scope, receive, send)
+            return
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
 
 
 class BodyLimitMiddleware:

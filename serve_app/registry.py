@@ -12,7 +12,13 @@ from typing import Any
 
 import ray
 
-from pipelines.exceptions import AccountBusy, DriverSuperseded, JobNotFound, RegistrySuperseded
+from pipelines.exceptions import (
+    AccountBusy,
+    DriverSuperseded,
+    JobNotFound,
+    RegistrySuperseded,
+    StorageUnavailable,
+)
 from pipelines.job import (
     Advanced,
     Completed,
@@ -61,6 +67,7 @@ class JobRegistry:
         self._repository.claim()
         self._active = {job.job_id: job for job in self._repository.active()}
         self._ended: OrderedDict[str, JobRecord] = OrderedDict()
+        self._saving: set[asyncio.Task[None]] = set()
         self._saved_at: defaultdict[str, float] = defaultdict(float)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._drivers = DriverPool(settings)
@@ -97,7 +104,7 @@ class JobRegistry:
                 claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
                 if claimed != job_id:
                     try:
-                        return await self.get(account, claimed)
+                        return await self._get_locked(account, claimed)
                     except JobNotFound:
                         # The first create was cut off before the job itself was written.
                         job = job.model_copy(update={"job_id": claimed})
@@ -107,10 +114,20 @@ class JobRegistry:
 
     async def get(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound, also for another account's job."""
-        job = self._active.get(job_id) or self._ended.get(job_id)
-        if job is None:
-            job = await asyncio.to_thread(self._repository.load, account, job_id)
-            self._remember(job)
+        if job_id in self._active or job_id in self._ended:
+            return self._known(account, job_id)
+        # A record that is read while it is being changed must not become what the registry remembers.
+        async with self._locks[account]:
+            return await self._get_locked(account, job_id)
+
+    async def _get_locked(self, account: str, job_id: str) -> JobRecord:
+        """The same for a caller that holds the account's lock."""
+        if job_id not in self._active and job_id not in self._ended:
+            self._remember(await asyncio.to_thread(self._repository.load, account, job_id))
+        return self._known(account, job_id)
+
+    def _known(self, account: str, job_id: str) -> JobRecord:
+        job = self._active.get(job_id) or self._ended[job_id]
         if job.account != account:
             raise JobNotFound(f"There is no job {job_id}.")
         return job
@@ -129,7 +146,7 @@ class JobRegistry:
     ) -> JobRecord:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
         async with self._locks[account]:
-            job = await self.get(account, job_id)
+            job = await self._get_locked(account, job_id)
             if is_same_start(job, start_key):
                 return job
             started = transition(job, Started(datetime.now(UTC), version, estimated_tokens, start_key))
@@ -145,7 +162,7 @@ class JobRegistry:
     async def cancel(self, account: str, job_id: str) -> JobRecord:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
         async with self._locks[account]:
-            job = await self.get(account, job_id)
+            job = await self._get_locked(account, job_id)
             require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
             self._drivers.dismiss(job_id)
@@ -154,7 +171,7 @@ class JobRegistry:
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
         async with self._locks[account]:
-            job = await self.get(account, job_id)
+            job = await self._get_locked(account, job_id)
             require_deletable(job)
             await self._stored(self._repository.delete, job)
             self._ended.pop(job_id, None)
@@ -170,10 +187,20 @@ class JobRegistry:
         news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
         if news or time.monotonic() - self._saved_at[job_id] > _SAVE_PROGRESS_SECONDS:
             self._saved_at[job_id] = time.monotonic()
-            async with self._locks[job.account]:
-                if self._active.get(job_id) is advanced:
-                    await self._stored(self._repository.save, advanced)
+            # Not awaited: a storage that is slow must not make a driver seem silent.
+            saving = asyncio.create_task(self._save_progress(advanced))
+            self._saving.add(saving)
+            saving.add_done_callback(self._saving.discard)
         return True
+
+    async def _save_progress(self, advanced: JobRecord) -> None:
+        async with self._locks[advanced.account]:
+            job = self._active.get(advanced.job_id)
+            if job is not None and job.run == advanced.run:
+                try:
+                    await self._stored(self._repository.save, job)
+                except StorageUnavailable as error:
+                    logger.warning("the progress of job %s is not stored now: %s", job.job_id, error)
 
     async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
         """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
@@ -234,8 +261,12 @@ class JobRegistry:
         now = datetime.now(UTC)
         for account, job_id in await asyncio.to_thread(self._retention.expired, now):
             async with self._locks[account]:
-                if job_id not in self._active:
-                    job = await asyncio.to_thread(self._repository.load, account, job_id)
+                try:
+                    job = await self._get_locked(account, job_id)
+                except JobNotFound:
+                    continue
+                # It may have been started since it was found.
+                if await asyncio.to_thread(self._retention.is_expired, job, now):
                     await self._stored(self._repository.delete, job)
                     self._ended.pop(job_id, None)
         await asyncio.to_thread(self._retention.remove_orphans, now)
@@ -247,19 +278,26 @@ class JobRegistry:
                 self._drivers.dismiss(job_id)
                 self._saved_at.pop(job_id, None)
         for job_id in self._drivers.lost():
-            self._drivers.dismiss(job_id)
-            await self._replace_driver(self._active[job_id])
+            if job_id in self._active:
+                await self._replace_driver(self._active[job_id])
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
             await self._admit(sorted(queue, key=lambda job: job.started_at or job.created_at))
 
     async def _replace_driver(self, job: JobRecord) -> None:
+        event: Event = DriverAssigned(replaces_dead=True, slots=job.slots, in_kept_slots=job.in_kept_slots)
         if job.driver_deaths >= self._settings.driver_restarts:
             reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
-            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
+            event = Failed(datetime.now(UTC), reason, self._settings.retention)
+        try:
+            # Before the old driver is dismissed: until this is stored, it is the job's driver if it lives.
+            changed = await self._change(job.job_id, event)
+        except DriverSuperseded:
+            logger.info("job %s ended before its driver was replaced", job.job_id)
             return
-        event = DriverAssigned(replaces_dead=True, slots=job.slots, in_kept_slots=job.in_kept_slots)
-        self._drivers.launch(await self._change(job.job_id, event))
+        self._drivers.dismiss(job.job_id)
+        if changed.status == "processing":
+            self._drivers.launch(changed)
 
     async def _admit(self, queue: Sequence[JobRecord]) -> None:
         slots = await asyncio.to_thread(classifier_slots, self._settings)
@@ -277,5 +315,7 @@ class JobRegistry:
         return Waiting(
             job.job_id,
             small=size <= self._settings.small_job_bytes,
-            wanted=min(self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings)),
+            wanted=min(
+                self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings, job.config)
+            ),
         )

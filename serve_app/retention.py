@@ -26,11 +26,11 @@ class Retention:
         young = now - min(self._settings.pending_retention, self._settings.retention)
         entries = [read_index_key(listed.key) for listed in self._store.list(INDEX_PREFIX)]
         old = ((entry.account, entry.job_id) for entry in entries if entry.created_at < young)
-        return [
-            (job.account, job.job_id)
-            for job in self._repository.load_all(old)
-            if is_expired(job, now, self._settings.retention, self._has_upload(job))
-        ]
+        return [(job.account, job.job_id) for job in self._repository.load_all(old) if self.is_expired(job, now)]
+
+    def is_expired(self, job: JobRecord, now: datetime) -> bool:
+        """Whether this job is to be removed now."""
+        return is_expired(job, now, self._settings.retention, self._has_upload(job))
 
     def remove_orphans(self, now: datetime) -> None:
         """Remove uploads begun and never completed, objects of jobs without a record, and old idempotency keys."""

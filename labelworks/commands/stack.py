@@ -21,31 +21,47 @@ _DATA = Path(".labelworks")
 
 def dev(
     data: DataFolder = _DATA,
-    port: Annotated[int | None, typer.Option(help="The API's port; any free one if not given.")] = None,
-    s3_port: Annotated[int | None, typer.Option(help="The S3 server's port; any free one if not given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The API's port; any free one if not given.")
+    ] = None,
+    s3_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The S3 server's port; any free one if not given.")
+    ] = None,
 ) -> None:
     """Run the whole service on this machine: local Ray, an S3 server and the API. Ctrl-C stops it."""
     require_server_parts()
+    from pydantic import ValidationError
+
     from serve_app.embedded.exceptions import EmbeddedStackError
     from serve_app.embedded.stack import embedded_stack
 
-    stop = threading.Event()
+    stop, ready_to_stop = threading.Event(), threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        if not ready_to_stop.is_set():
+            raise KeyboardInterrupt
 
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
     # Ray prints to standard output, which is kept for the one line that scripts read.
     announcements = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
         with embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
-            signal.signal(signal.SIGINT, on_signal)
-            signal.signal(signal.SIGTERM, on_signal)
+            ready_to_stop.set()
             print(f"READY {json.dumps(asdict(ready))}", file=announcements, flush=True)
             while not stop.wait(0.5):
                 pass
+    except KeyboardInterrupt:
+        fail("stopped before it was ready")
     except EmbeddedStackError as error:
         fail(str(error))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()} is not valid: {wrong['msg']}")
+    except OSError as error:
+        fail(f"{error.filename or data}: {error.strerror or error}")
 
 
 def create_api_key(account: str, data: DataFolder = _DATA) -> None:
@@ -60,6 +76,8 @@ def create_api_key(account: str, data: DataFolder = _DATA) -> None:
         print(create_key(operator_store(data), account))
     except (EmbeddedStackError, LabelworksError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or data}: {error.strerror or error}")
 
 
 def demo(data: DataFolder = _DATA) -> None:

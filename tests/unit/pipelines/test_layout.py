@@ -92,7 +92,7 @@ def test_whatever_is_accepted_stays_within_its_own_prefix(account: str, job_id: 
 def test_every_object_of_a_job_but_its_marker_lies_under_its_prefix() -> None:
     paths = JobPaths("acme", JOB)
     keys = [paths.input, paths.record, paths.plan, paths.results, paths.shard(12), paths.shards_prefix]
-    assert all(key.startswith(f"batch/acme/{JOB}/") for key in [*keys, paths.attempts_prefix])
+    assert all(key.startswith(f"batch/acme/{JOB}/") for key in keys)
     assert len(set(keys)) == len(keys)
     assert paths.shard(12) == f"batch/acme/{JOB}/shards/00012.ndjson"
     assert paths.active_marker == f"{ACTIVE_PREFIX}acme/{JOB}"
