@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,7 @@ class _Driver:
     actor: Any
     holds: Running
     heard_at: float
+    reports: int = 0
     died: bool = False
     watch: asyncio.Task[None] | None = field(default=None)
 
@@ -84,15 +87,28 @@ class DriverPool:
             return
         self._drivers[job.job_id] = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
 
-    def heard(self, job_id: str) -> None:
-        """The job's driver has reported."""
-        if job_id in self._drivers:
-            self._drivers[job_id].heard_at = time.monotonic()
+    @contextmanager
+    def hearing(self, job_id: str) -> Iterator[None]:
+        """The job's driver reports. It counts as heard all the while: an answer may have to wait for the storage."""
+        driver = self._drivers.get(job_id)
+        if driver is None:
+            yield
+            return
+        driver.reports += 1
+        try:
+            yield
+        finally:
+            driver.reports -= 1
+            driver.heard_at = time.monotonic()
 
     def lost(self) -> list[str]:
         """Jobs whose driver died or has been silent for too long."""
         silent_since = time.monotonic() - self._settings.heartbeat_timeout_seconds
-        return [job_id for job_id, driver in self._drivers.items() if driver.died or driver.heard_at < silent_since]
+        return [
+            job_id
+            for job_id, driver in self._drivers.items()
+            if driver.died or (not driver.reports and driver.heard_at < silent_since)
+        ]
 
     def dismiss(self, job_id: str) -> None:
         """End the job's driver, and with it every actor that it owns."""

@@ -181,7 +181,12 @@ class JobRegistry:
         job = self._active.get(job_id)
         if job is None or job.run != report.run:
             return False
-        self._drivers.heard(job_id)
+        with self._drivers.hearing(job_id):
+            self._advance(job, report)
+        return True
+
+    def _advance(self, job: JobRecord, report: Advanced) -> None:
+        job_id = job.job_id
         advanced = transition(job, report)
         self._active[job_id] = advanced
         news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
@@ -191,7 +196,6 @@ class JobRegistry:
             saving = asyncio.create_task(self._save_progress(advanced))
             self._saving.add(saving)
             saving.add_done_callback(self._saving.discard)
-        return True
 
     async def _save_progress(self, advanced: JobRecord) -> None:
         async with self._locks[advanced.account]:
@@ -210,7 +214,8 @@ class JobRegistry:
             event = Failed(now, error or "The job failed.", self._settings.retention, run)
         else:
             event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
-        await self._change(job_id, event)
+        with self._drivers.hearing(job_id):
+            await self._change(job_id, event)
 
     async def _change(self, job_id: str, event: Event) -> JobRecord:
         """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""

@@ -141,7 +141,8 @@ class DisturbedJob:
     def require_little_rework(self, journal: Journal, before: int, good_lines: int, *, deaths: int = 1) -> int:
         """How many texts were classified again; never more than what was in flight."""
         rework = journal.texts() - before - good_lines
-        assert 0 <= rework <= deaths * RANGES_LOST_AT_MOST * most_items_of_a_range(self.bucket, self.paths)
+        bound = deaths * RANGES_LOST_AT_MOST * most_items_of_a_range(self.bucket, self.paths)
+        assert 0 <= rework <= bound, f"{rework} texts were classified again, {bound} at most could have been in flight"
         return rework
 
 
