@@ -28,7 +28,6 @@ from serve_app.registry_client import connect_registry
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FOLDER = Path(".labelworks")
 DEFAULT_ACCOUNT = "default"
 _OBJECT_STORE_BYTES = 1024 * MIB
 _WATCH_SECONDS = 1.0
