@@ -197,7 +197,7 @@ class BatchOperations:
 
     def _parts(self, job_id: str) -> Operation[builtins.list[_Part]]:
         answer = yield from self._service.call("GET", f"{_path(job_id)}/results?partial=true")
-        return [_Part(**part) for part in answer.json()["parts"]]
+        return [_Part(part["first_item"], part["items"], part["download_url"]) for part in answer.json()["parts"]]
 
     def _part_locator(self, job_id: str, part: _Part) -> Callable[[], Operation[str]]:
         addresses = [part.download_url]
