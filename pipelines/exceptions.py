@@ -47,10 +47,22 @@ class Unauthorized(LabelworksError):
     code = "UNAUTHORIZED"
 
 
-class JobNotFound(LabelworksError):
-    """There is no such job."""
+class NotFound(LabelworksError):
+    """There is nothing here."""
 
     code = "NOT_FOUND"
+
+
+class JobNotFound(NotFound):
+    """There is no such job."""
+
+
+class KeyNotFound(NotFound):
+    """There is no such API key."""
+
+
+class ClassifierNotFound(NotFound):
+    """There is no such classifier."""
 
 
 class Conflict(LabelworksError):
@@ -65,6 +77,18 @@ class IllegalTransition(Conflict):
 
 class AccountBusy(Conflict):
     """Another job of this account is processing. Wait until it has ended, then start this one."""
+
+
+class LastKey(Conflict):
+    """This is the account's last valid key, and without one it is locked out. Make another key first."""
+
+
+class TooManyKeys(Conflict):
+    """The account has as many keys as it may have. Revoke one first."""
+
+
+class TooManyClassifiers(Conflict):
+    """The account has as many versions of classifiers as it may have. Delete some first."""
 
 
 class IdempotencyConflict(Conflict):
@@ -83,6 +107,12 @@ class BodyTooLarge(LabelworksError):
     """The request body is too large."""
 
     code = "BODY_TOO_LARGE"
+
+
+class TooManyRequests(LabelworksError):
+    """This API key has made too many requests. Try again later."""
+
+    code = "RATE_LIMITED"
 
 
 class Unavailable(LabelworksError):
