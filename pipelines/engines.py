@@ -7,9 +7,12 @@ from models.registry import load_engine, load_token_counter
 from pipelines.settings import Settings
 
 
-def engine_for(settings: Settings, model: str) -> Engine:
-    """The engine with its weights loaded. Raises as models.registry.load_engine does."""
-    return load_engine(model, threads=settings.classifier_threads, weights=settings.weights_of(model))
+def engine_for(settings: Settings, model: str, threads: int | None = None) -> Engine:
+    """The engine with its weights loaded; ``threads`` instead of the classifiers' number.
+
+    Raises as models.registry.load_engine does.
+    """
+    return load_engine(model, threads=threads or settings.classifier_threads, weights=settings.weights_of(model))
 
 
 def token_counter_for(settings: Settings, model: str) -> TokenCounter:

@@ -15,6 +15,8 @@ from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
 from serve_app.errors import install_error_handlers
 from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware, UnexpectedErrorMiddleware
+from serve_app.preview_deployment import PreviewClient
+from serve_app.preview_routes import preview
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import Health
 
@@ -50,6 +52,7 @@ def build_app(settings: Settings) -> FastAPI:
         keys=KeyDirectory(store, settings.key_cache_seconds),
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
+        preview=PreviewClient(settings),
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
@@ -57,5 +60,6 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.include_router(batch)
     app.include_router(classifiers)
+    app.include_router(preview)
     app.include_router(service)
     return app

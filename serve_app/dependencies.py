@@ -14,6 +14,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.accounts import KeyDirectory
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
 
@@ -27,6 +28,7 @@ class Services:
     keys: KeyDirectory
     registry: RegistryClient
     classifiers: ClassifierRepository
+    preview: PreviewClient
 
 
 def _services(request: Request) -> Services:
