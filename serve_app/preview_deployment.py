@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
 from typing import Any, cast
 
 from ray import serve
@@ -16,45 +14,24 @@ from pipelines.engines import engine_for
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.settings import MIB, Settings
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
+from serve_app.preview_queue import PreviewQueue
 
 PREVIEW_NAME = "preview"
 MAX_TEXTS = 1_000
 """Of one request, and of requests that are classified together."""
-_WAIT_FOR_OTHERS_SECONDS = 0.002
 _CHARACTERS_IN_FLIGHT = 4 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    request: PreviewRequest
-    until: float
-
-
-def _texts(waiting: list[_Waiting]) -> int:
-    return sum(len(each.request.texts) for each in waiting)
-
-
 class PreviewDeployment:
-    """One replica. What arrives while it classifies is classified together next."""
+    """One replica: one thread that classifies, and a queue before it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._seconds = settings.preview_seconds
-        self._classifier = PreviewClassifier(lambda model: engine_for(settings, model, settings.preview_threads))
+        classifier = PreviewClassifier(lambda model: engine_for(settings, model, settings.preview_threads))
+        self._queue = PreviewQueue(classifier.answer, MAX_TEXTS, settings.preview_seconds)
 
     async def answer(self, request: PreviewRequest) -> list[PreviewAnswer]:
-        """Raises Unavailable when its turn comes too late, LabelworksError when classifying failed."""
-        outcome = await self._answer_together(_Waiting(request, time.monotonic() + self._seconds))
-        if isinstance(outcome, LabelworksError):
-            raise outcome
-        return outcome
-
-    @serve.batch(max_batch_size=MAX_TEXTS, batch_wait_timeout_s=_WAIT_FOR_OTHERS_SECONDS, batch_size_fn=_texts)
-    async def _answer_together(self, waiting: list[_Waiting]) -> list[list[PreviewAnswer] | LabelworksError]:
-        # Whoever has waited too long has been told so, and must not hold up those who still wait.
-        now = time.monotonic()
-        in_time = [each.request for each in waiting if each.until > now]
-        answers = iter(await asyncio.to_thread(self._classifier.answer, in_time))
-        return [next(answers) if each.until > now else Unavailable() for each in waiting]
+        """Raises as PreviewQueue does."""
+        return await self._queue.answer(request)
 
 
 def preview_deployment(settings: Settings) -> Any:
@@ -71,7 +48,7 @@ def preview_deployment(settings: Settings) -> Any:
             "upscale_delay_s": 0,
             "downscale_to_zero_delay_s": settings.preview_idle_seconds,
         },
-        # Requests are counted where they come in; here as many as fit into a batch may be together.
+        # Requests are counted where they come in, in every API replica.
         max_ongoing_requests=MAX_TEXTS,
         max_queued_requests=-1,
     )(PreviewDeployment)
