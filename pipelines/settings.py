@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     preview_seconds: float = Field(60.0, gt=0, description="A preview call that takes longer is a 503.")
     previews_in_flight: int = Field(64, ge=1, description="Of one API replica; what comes on top is a 503.")
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
+    admin_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Makes and revokes the keys of every account; none: only the command line does.",
+    )
+    requests_per_minute: int = Field(3000, ge=0, description="Of one key; 0: no limit.")
 
     @property
     def default_model(self) -> str:
