@@ -95,6 +95,7 @@ class Soak:
     def report(self, minutes: float) -> dict[str, object]:
         tally = self.tally
         rework = self._journal.texts() - tally.texts
+        deaths = sum(tally.kills[kind] for kind in ("classifier", "driver", "whole stack"))
         return {
             "minutes": minutes,
             "seed": self._seed,
@@ -111,6 +112,7 @@ class Soak:
             "cancelled_and_started_again": tally.cancels,
             "failed_and_started_again": dict(tally.failed_attempts),
             "texts_classified_again": rework,
+            "rework_per_kill_of_a_classifier_driver_or_stack": round(rework / deaths) if deaths else None,
             "rework_share": round(rework / tally.texts, 4) if tally.texts else None,
         }
 
