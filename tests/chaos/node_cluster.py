@@ -25,7 +25,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState, read_state
-from serve_app.proxy_answers import install_proxy_answers
+from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from tests.chaos.announcement import Announcement
 
@@ -48,7 +48,7 @@ def main() -> None:
         state, server = replace(read_state(told.bucket_of), http_port=free_port()), nullcontext()
     (folder / "stack.json").write_text(json.dumps(asdict(state)))
     os.environ.update(state.settings_environment())
-    install_proxy_answers()
+    configure_proxy()
     settings = Settings()
     with server:
         store = ObjectStore(settings)
