@@ -10,6 +10,7 @@ from serve_app.account_routes import keys_and_usage
 from serve_app.accounts import KeyDirectory
 from serve_app.authentication import AuthenticationMiddleware, Authenticator
 from serve_app.batch_routes import batch
+from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
@@ -38,14 +39,17 @@ def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
     keys = KeyDirectory(store, settings.key_cache_seconds)
-    app = documented_app()
+    usage = UsageLedger(store)
+    calls = CallMeter(usage)
+    app = documented_app(lifespan=lambda _: calls.flushing())
     app.state.services = Services(
         settings=settings,
         store=store,
         keys=keys,
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
-        usage=UsageLedger(store),
+        usage=usage,
+        calls=calls,
     )
     install_error_handlers(app)
     # The last is the first that a request meets.

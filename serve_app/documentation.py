@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -41,7 +43,7 @@ Every error has one shape: `{"error", "code", "message", "details", "detail"}`. 
 """
 
 
-def documented_app() -> FastAPI:
+def documented_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
     """An application without routes whose /docs needs no other server than this one."""
     described: dict[str, Any] = {
         "title": "Labelworks",
@@ -49,6 +51,7 @@ def documented_app() -> FastAPI:
         "description": _DESCRIPTION,
         "redoc_url": None,
         "redirect_slashes": False,
+        "lifespan": lifespan,
     }
     # No call needs the package: without it, the page loads its scripts from where FastAPI says.
     if find_spec("fastapi_offline") is None:
