@@ -16,6 +16,7 @@ from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
 from serve_app.authentication import Caller
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
 from serve_app.usage import UsageLedger
@@ -32,6 +33,7 @@ class Services:
     usage: UsageLedger
     calls: CallMeter
     classifiers: ClassifierRepository
+    preview: PreviewClient
 
 
 def _services(request: Request) -> Services:
