@@ -100,8 +100,8 @@ def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration
     bias = np.zeros(len(task.labels))
     if examples is not None and compared:
         head = fit_example_head(examples, examples.vectors @ weights)
-        weights = weights + head.weights
-        bias = bias - head.origin @ head.weights
+        weights = head.prompt_share * weights + head.weights
+        bias = head.bias
     centred = weights - weights.mean(axis=1, keepdims=True)
     return ChoiceScorer(centred, bias - bias.mean(), multi, numbers)
 
