@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,6 +153,11 @@ class ObjectStore:
             self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
         except ObjectMissing:
             self._retried(lambda: self._client.create_bucket(Bucket=self._bucket))
+
+    def server_time(self) -> datetime:
+        """The storage's clock, to the second, as its answers carry it."""
+        answer = self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def put(
         self,
