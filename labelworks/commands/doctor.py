@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def doctor(
     data: DataFolder = _DATA,
     ray_address: Annotated[
-        str, typer.Option(help="The Ray cluster to look at; auto: this machine's, none: leave Ray out.")
-    ] = "auto",
+        str | None,
+        typer.Option(help="The Ray cluster to look at (host:port); none: leave Ray out. Default: the stack's own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the deployment that the settings name: storage, links, clock, Ray, the registry, the engines.
@@ -28,17 +29,19 @@ def doctor(
     Settings are read from the environment (LABELWORKS_…), else from the stack that runs in the data folder. Exit code
     1 when something is to be fixed.
     """
+    # What the embedded stack and cluster.yaml run with; Ray reads it when it is imported.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
     require_server_parts()
     from pydantic import ValidationError
 
     from serve_app.doctor.cluster import examine_cluster
     from serve_app.doctor.models import examine_tokenizers
     from serve_app.doctor.storage import examine_storage
-    from serve_app.embedded.administration import operator_settings
+    from serve_app.embedded.administration import operator_ray_address, operator_settings
     from serve_app.embedded.exceptions import EmbeddedStackError
 
     try:
-        settings = operator_settings(Path(data))
+        settings = operator_settings(data)
     except EmbeddedStackError as error:
         fail(str(error))
     except ValidationError as error:
@@ -47,7 +50,7 @@ def doctor(
     findings = []
     examinations = [examine_storage(settings), examine_tokenizers(settings)]
     if ray_address != "none":
-        examinations.append(examine_cluster(settings, ray_address))
+        examinations.append(examine_cluster(settings, ray_address or operator_ray_address(data)))
     for examination in examinations:
         for finding in examination:
             findings.append(finding)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import ray
+from ray._private import services
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipelines.settings import Settings
@@ -14,6 +17,7 @@ from serve_app.doctor.models import examine_engine
 from serve_app.driver_pool import NAMESPACE, classifier_slots
 from serve_app.registry import ACTOR_NAME
 
+_CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 _NODE_SECONDS = 180.0
 
@@ -21,8 +25,9 @@ _NODE_SECONDS = 180.0
 def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
     """Connects to the cluster at ``address`` (``auto``: the one of this machine) and leaves it as it was."""
     try:
+        _require_answer(address)
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+    except (OSError, RayError, RuntimeError, ValueError) as error:
         yield Finding(
             "Ray",
             False,
@@ -38,6 +43,13 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
             yield _engine_on_a_node(settings, model)
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raises OSError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = services.canonicalize_bootstrap_address_or_die(address).rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
+        return
 
 
 def _resources(settings: Settings) -> Finding:
@@ -61,7 +73,8 @@ def _resources(settings: Settings) -> Finding:
 
 def _registry() -> Finding:
     try:
-        epoch: int = ray.get(ray.get_actor(ACTOR_NAME, namespace=NAMESPACE).ping.remote(), timeout=_ANSWER_SECONDS)
+        registry: Any = ray.get_actor(ACTOR_NAME, namespace=NAMESPACE)
+        epoch = ray.get(registry.ping.remote(), timeout=_ANSWER_SECONDS)
     except ValueError:
         return Finding("job registry", False, "is not there", "Deploy the service: serve deploy <its config file>.")
     except (GetTimeoutError, RayError) as error:

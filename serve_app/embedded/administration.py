@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.embedded.exceptions import EmbeddedStackError
-from serve_app.embedded.stack import is_running, read_state
+from serve_app.embedded.stack import is_running, ray_address, read_state
 
 _RETRY_SECONDS = 5.0
 
@@ -24,6 +24,11 @@ def operator_settings(folder: Path) -> Settings:
             raise EmbeddedStackError(f"The stack in {folder} does not run: start it with 'labelworks dev'")
         os.environ.update(state.settings_environment())
     return Settings()
+
+
+def operator_ray_address(folder: Path) -> str:
+    """The Ray of the stack in ``folder``, else the one that RAY_ADDRESS names or that runs on this machine."""
+    return os.environ.get("RAY_ADDRESS") or ray_address(folder) or "auto"
 
 
 def operator_store(folder: Path) -> ObjectStore:

@@ -101,7 +101,7 @@ def embedded_stack(
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
             watcher.start()
             try:
-                _start_ray_and_serve(state, settings)
+                _start_ray_and_serve(folder, state, settings)
                 yield Ready(state.url, state.api_key or "", state.account)
             finally:
                 # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
@@ -120,6 +120,12 @@ def read_state(folder: Path) -> StackState:
         raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
 
 
+def ray_address(folder: Path) -> str | None:
+    """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
+    file = _ray_address_file(folder)
+    return file.read_text() if file.exists() else None
+
+
 def is_running(folder: Path) -> bool:
     """Whether a stack runs in ``folder`` now."""
     try:
@@ -129,7 +135,11 @@ def is_running(folder: Path) -> bool:
         return isinstance(error, EmbeddedStackError)
 
 
-def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
+def _ray_address_file(folder: Path) -> Path:
+    return folder / "ray-address"
+
+
+def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     install_proxy_answers()
     ray.init(
@@ -140,6 +150,7 @@ def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
         logging_level=logging.ERROR,
         object_store_memory=_OBJECT_STORE_BYTES,
     )
+    _ray_address_file(folder).write_text(ray.get_runtime_context().gcs_address)
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
