@@ -17,10 +17,10 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
-from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState
 from serve_app.registry_client import connect_registry
+from serve_app.spare_drivers import NAMESPACE
 from tests.chaos.announcement import Announcement
 
 WORKER_NODES = 2
