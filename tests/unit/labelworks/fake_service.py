@@ -25,6 +25,7 @@ class Misbehaviour:
 
     when: str
     status: int | None = None
+    body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     lose_answer: bool = False
     cut_after: int | None = None
@@ -195,7 +196,8 @@ def running_service() -> Iterator[FakeService]:
             if wrong is not None:
                 service.misbehaviours.remove(wrong)
             if wrong is not None and wrong.status is not None:
-                self._send(*_error(wrong.status, "TOLD_TO", "As told"), extra=wrong.headers)
+                status, headers, body = _error(wrong.status, "TOLD_TO", "As told")
+                self._send(status, headers, body if wrong.body is None else wrong.body, extra=wrong.headers)
                 return
             answer = service.answer(seen)
             if wrong is not None and wrong.lose_answer:
