@@ -28,7 +28,7 @@ from tests.integration.service import descendants
 LABELS = ["billing", "bug report", "praise", "feature request"]
 PHASES = ("start call", "scan", "classify", "join", "completed")
 _POLL_SECONDS = 0.01
-_PAUSE_SECONDS = 5.0
+_PAUSE_SECONDS = 12.0
 
 
 def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) -> list[float]:

@@ -23,7 +23,8 @@ NAMESPACE = "labelworks"
 # Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
 HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 _NAME_PREFIX = "driver-"
-# A job that has just got its driver needs the processors more than the next spare does.
+# A service that starts, or a job that has just got its driver, needs the processors more than the next spare does.
+_START_SECONDS = 15.0
 _SETTLE_SECONDS = 5.0
 _PING_SECONDS = 1.0
 
@@ -54,12 +55,12 @@ class SpareDrivers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._waiting: deque[DriverProcess] = deque()
-        self._taken_at = float("-inf")
+        self._not_before = time.monotonic() + _START_SECONDS
         self._preparing: set[asyncio.Task[None]] = set()
 
     async def take(self) -> DriverProcess:
         """A spare that answers, or a new driver where there is none."""
-        self._taken_at = time.monotonic()
+        self._not_before = time.monotonic() + _SETTLE_SECONDS
         while self._waiting:
             driver = self._waiting.popleft()
             try:
@@ -76,8 +77,8 @@ class SpareDrivers:
         self._waiting.append(driver)
 
     def refill(self) -> None:
-        """Make what is missing, unless a job began a moment ago."""
-        if time.monotonic() - self._taken_at < _SETTLE_SECONDS:
+        """Make what is missing, unless a job or the service began a moment ago."""
+        if time.monotonic() < self._not_before:
             return
         while len(self._waiting) < self._settings.spare_drivers:
             driver = self._make()
