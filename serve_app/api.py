@@ -10,6 +10,8 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.accounts import KeyDirectory
 from serve_app.batch_routes import batch
+from serve_app.classifier_repository import ClassifierRepository
+from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
 from serve_app.errors import install_error_handlers
 from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware, UnexpectedErrorMiddleware
@@ -43,12 +45,17 @@ def build_app(settings: Settings) -> FastAPI:
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
     app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION)
     app.state.services = Services(
-        settings, store, KeyDirectory(store, settings.key_cache_seconds), RegistryClient(settings)
+        settings=settings,
+        store=store,
+        keys=KeyDirectory(store, settings.key_cache_seconds),
+        registry=RegistryClient(settings),
+        classifiers=ClassifierRepository(store),
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.include_router(batch)
+    app.include_router(classifiers)
     app.include_router(service)
     return app

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Path, Query
 from pipelines.exceptions import Conflict
 from pipelines.job import is_same_start, require_startable
 from pipelines.layout import JobPaths
+from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
@@ -45,7 +46,7 @@ async def create_batch(
     key = None
     if idempotency_key is not None:
         key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json(exclude={"priority", "cache"})))
-    config = body.config(services.settings.models)
+    config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
     job = await services.registry.create(account, _new_job_id(), config, key)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(

@@ -13,6 +13,7 @@ from pipelines.exceptions import Unauthorized
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.accounts import KeyDirectory
+from serve_app.classifier_repository import ClassifierRepository
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
 
@@ -25,6 +26,7 @@ class Services:
     store: ObjectStore
     keys: KeyDirectory
     registry: RegistryClient
+    classifiers: ClassifierRepository
 
 
 def _services(request: Request) -> Services:
