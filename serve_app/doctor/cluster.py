@@ -14,8 +14,9 @@ from ray.exceptions import GetTimeoutError, RayError
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
-from serve_app.driver_pool import NAMESPACE, classifier_slots
+from serve_app.driver_pool import classifier_slots
 from serve_app.registry import ACTOR_NAME
+from serve_app.spare_drivers import NAMESPACE
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
