@@ -29,6 +29,7 @@ from botocore.exceptions import (
 
 from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
 from pipelines.settings import Settings
+from pipelines.storage_metrics import count_calls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -302,7 +303,7 @@ class MultipartUpload:
 @lru_cache(maxsize=8)
 def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) -> S3Client:
     secret = settings.s3_secret_key
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=settings.s3_region,
@@ -321,6 +322,8 @@ def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) 
             s3={"addressing_style": "path" if endpoint else "virtual"},
         ),
     )
+    count_calls(client)
+    return client
 
 
 class _PreconditionFailed(Exception):
