@@ -64,11 +64,12 @@ class StackState:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the service is, and a key for it."""
+    """Where the service is, a key for it, and where Prometheus reads its series."""
 
     url: str
     api_key: str
     account: str
+    metrics_url: str
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def embedded_stack(
             watcher.start()
             try:
                 _start_ray_and_serve(folder, state, settings)
-                yield Ready(state.url, state.api_key or "", state.account)
+                yield Ready(state.url, state.api_key or "", state.account, metrics_url())
             finally:
                 # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
                 ray.shutdown()
@@ -126,6 +127,12 @@ def ray_address(folder: Path) -> str | None:
     """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
     file = _ray_address_file(folder)
     return file.read_text() if file.exists() else None
+
+
+def metrics_url() -> str:
+    """Where the first node of the Ray that this process is connected to exports its series."""
+    node = ray.nodes()[0]  # type: ignore[no-untyped-call]
+    return f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
 
 
 def is_running(folder: Path) -> bool:
