@@ -24,6 +24,9 @@ DESCRIPTION_TEMPLATES = (
     "This {source} is about {name}: {description}",
 )
 _BETWEEN_PHRASES = re.compile(r"[,;:\n]|\b(?:and|or)\b")
+_JOINTS = re.compile(r"[_/]+")
+_CAMEL_CASE = re.compile(r"[a-z]{2,}(?:[A-Z][a-z]+)+")
+_HUMP = re.compile(r"(?=[A-Z])")
 _MOST_PHRASES = 16
 
 
@@ -36,15 +39,26 @@ class LabelPrompts:
 
 
 def label_prompts(task: ClassificationTask) -> list[LabelPrompts]:
-    """One entry a label, in the task's order. Names and descriptions are taken as they are."""
+    """One entry a label, in the task's order. Names that are identifiers are read as words."""
     source = task.source_type
     return [_prompts(label, task.descriptions.get(label, "").strip(), source) for label in task.labels]
 
 
 def _prompts(name: str, description: str, source_type: str | None) -> LabelPrompts:
-    words = {"name": name, "description": description, "source": source_type or ANY_SOURCE}
+    words = {"name": spoken(name), "description": description, "source": source_type or ANY_SOURCE}
     templates = DESCRIPTION_TEMPLATES if description else NAME_TEMPLATES
     return LabelPrompts(tuple(t.format_map(words) for t in templates), _phrases(description))
+
+
+def spoken(name: str) -> str:
+    """The words that an identifier joins: ``card_payment`` and ``cardPayment`` as card payment.
+
+    Names written as people write them stay as they are, iPhone, GitHub and e-mail among them.
+    """
+    words = " ".join(_JOINTS.sub(" ", name).split())
+    if _CAMEL_CASE.fullmatch(words):
+        words = _HUMP.sub(" ", words).lower()
+    return words or name
 
 
 def _phrases(description: str) -> tuple[str, ...]:

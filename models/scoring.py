@@ -104,7 +104,7 @@ def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration
     bias = np.zeros(len(task.labels))
     trust = 1.0
     if examples is not None and compared:
-        head = fit_example_head(examples, examples.vectors @ weights)
+        head = fit_example_head(examples, examples.vectors @ weights, exclusive=not multi)
         weights = head.prompt_share * weights + head.weights
         bias = head.bias
         trust = head.trust

@@ -13,6 +13,8 @@ from models.protocol import Encoder, Vectors
 from models.scoring_prompts import Floats, unit
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+NOTHING_LEARNT = 1e9
+"""A penalty that leaves the prompts' own answer."""
 LESS_OF_PROMPTS = 0.5
 """Share of the prompts' log-odds that the head starts from where examples contradict the prompts."""
 ENOUGH_EXAMPLES = 3
@@ -24,6 +26,7 @@ TRUST_PRIOR = 10.0
 FOLDS = 4
 ENOUGH_HELD_OUT = 400
 """Held-out examples that settle the penalty: with more examples than FOLDS times this, one fold is enough."""
+_MOST_GAIN = 50.0
 _STEPS = 60
 _TOLERANCE = 0.01
 
@@ -90,12 +93,14 @@ def encode_examples(
     return LabelledExamples(encoder.encode(list(listed))[0].astype(np.float64), belongs)
 
 
-def fit_example_head(examples: LabelledExamples, prompt_logits: Floats) -> ExampleHead:
+def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusive: bool) -> ExampleHead:
     """Multinomial logistic regression on top of a share of ``prompt_logits`` (examples, labels).
 
     Its squared-norm penalty pulls the answer back to the prompts' own. Penalty and share are those of
-    ``PENALTIES`` and ``PROMPT_SHARES`` with the least log-loss in cross-validation: examples that do not predict
-    each other change little.
+    ``PENALTIES`` and ``LESS_OF_PROMPTS`` with the least log-loss in cross-validation: examples that do not predict
+    each other change little. Labels that are not ``exclusive`` are never shifted as a whole, nor is the prompts'
+    say halved. What changes exclusive labels is weighed by the odds that the held-out examples give it against
+    the prompts alone, so that a few examples at odds with each other leave a task as its prompts have it.
     """
     weights = examples.weights
     origin = (weights[:, None] * examples.vectors).mean(axis=0)
@@ -106,10 +111,11 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats) -> Examp
     rows = np.hstack([left[:, kept] * scale[kept] / roots, constant])
     curvature = 0.5 * np.append(scale[kept] ** 2, weights.sum() * CONSTANT**2).astype(np.float32)
     data = _Data(*(a.astype(np.float32) for a in (rows, prompt_logits, examples.targets, weights)))
-    enough = examples.belongs.sum(axis=0)[examples.covered].mean() >= ENOUGH_EXAMPLES
+    enough = exclusive and examples.belongs.sum(axis=0)[examples.covered].mean() >= ENOUGH_EXAMPLES
     if not enough:
         data.rows[:, -1] = 0
     folds = _folds(examples.belongs)
+    prompts_alone = _held_out(data, curvature, folds, (NOTHING_LEARNT,))[NOTHING_LEARNT]
     tried = _held_out(data, curvature, folds, PENALTIES)
     penalty = min(reversed(PENALTIES), key=lambda one: tried[one].loss())
     held_out, share = tried[penalty], 1.0
@@ -119,6 +125,10 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats) -> Examp
         if outvoted.loss() < held_out.loss():
             data, held_out, share = half, outvoted, LESS_OF_PROMPTS
     head = data.fit(curvature, penalty).astype(np.float64)
+    if exclusive:
+        gain = prompts_alone.loss(_trust(prompts_alone)) - held_out.loss(_trust(held_out))
+        belief = 1 / (1 + math.exp(-max(gain, -_MOST_GAIN)))
+        share, head = 1 - belief + belief * share, belief * head
     slopes: Floats = right[kept].T @ head[:-1]
     return ExampleHead(share, slopes, CONSTANT * head[-1] - origin @ slopes, _trust(held_out) if enough else 1.0)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.scoring import fit_scorer
+from models.scoring_examples import encode_examples, fit_example_head
 from models.task import ClassificationTask
 from tests.unit.models.word_encoder import WordEncoder
 
@@ -71,6 +72,30 @@ def test_examples_of_one_label_alone_are_used() -> None:
     text = ("goalkeeper saves penalty",)
     taught = replace(TOPICS, examples={"sport": ("goalkeeper hurt", "late penalty awarded")})
     assert probabilities(taught, text)[0, 0] > probabilities(TOPICS, text)[0, 0]
+
+
+def test_examples_at_odds_with_each_other_leave_the_answers_to_the_prompts() -> None:
+    labels = ("sport", "money")
+    confused = {
+        "sport": ("red apple", "blue pear", "green plum", "red pear"),
+        "money": ("blue apple", "green pear", "red plum", "blue plum"),
+    }
+    task = ClassificationTask(labels, examples=confused)
+    texts = ("sport in the park", "money in the bank", "sport and a red apple", "money and a blue apple")
+    assert answers(task, texts) == ["sport", "money", "sport", "money"]
+
+
+def test_examples_shift_no_label_as_a_whole_where_labels_do_not_exclude_each_other() -> None:
+    encoded = encode_examples(
+        ENCODER, ("a", "b"), {"a": ("one", "two", "three"), "b": ("four", "five", "six", "seven", "eight")}
+    )
+    assert encoded is not None
+    against = np.tile([0.0, 4.0], (len(encoded.vectors), 1))
+    free = fit_example_head(encoded, against, exclusive=False)
+    bound = fit_example_head(encoded, against, exclusive=True)
+    assert free.prompt_share == 1
+    assert free.trust == 1
+    assert bound.prompt_share < 1
 
 
 def test_an_example_under_every_label_says_nothing() -> None:
