@@ -15,6 +15,7 @@ from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
 from serve_app.errors import install_error_handlers
 from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware, UnexpectedErrorMiddleware
+from serve_app.reference_page import install_reference_page
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import Health
 
@@ -43,7 +44,9 @@ async def health(request: Request) -> Health:
 def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
-    app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION)
+    app = FastAPI(
+        title="Labelworks", version=version("labelworks"), description=_DESCRIPTION, docs_url=None, redoc_url=None
+    )
     app.state.services = Services(
         settings=settings,
         store=store,
@@ -52,6 +55,7 @@ def build_app(settings: Settings) -> FastAPI:
         classifiers=ClassifierRepository(store),
     )
     install_error_handlers(app)
+    install_reference_page(app)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
