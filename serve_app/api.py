@@ -22,6 +22,8 @@ from serve_app.middleware import (
     StrictJsonMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.preview_deployment import PreviewClient
+from serve_app.preview_routes import preview
 from serve_app.rate_limit import RequestLimit
 from serve_app.reference_page import install_reference_page
 from serve_app.registry_client import RegistryClient
@@ -69,6 +71,7 @@ def build_app(settings: Settings) -> FastAPI:
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
         usage=UsageLedger(store),
+        preview=PreviewClient(settings),
     )
     install_error_handlers(app)
     install_reference_page(app)
@@ -87,5 +90,6 @@ def build_app(settings: Settings) -> FastAPI:
     app.include_router(batch)
     app.include_router(keys_and_usage)
     app.include_router(classifiers)
+    app.include_router(preview)
     app.include_router(service)
     return app
