@@ -11,6 +11,7 @@ from labelworks.commands.account import create_key, list_keys, revoke_key, usage
 from labelworks.commands.classifiers import create_classifier, delete_classifier, list_classifiers, show_classifier
 from labelworks.commands.classify import classify, submit
 from labelworks.commands.console import EXIT_CODES
+from labelworks.commands.doctor import doctor
 from labelworks.commands.jobs import cancel, delete, list_jobs, results, start, status
 from labelworks.commands.preview import preview
 from labelworks.commands.stack import demo, dev, env
@@ -49,6 +50,7 @@ app.command(rich_help_panel=_ACCOUNT)(usage)
 app.command(rich_help_panel=_SERVICE)(dev)
 app.command(rich_help_panel=_SERVICE)(env)
 app.command(rich_help_panel=_SERVICE)(demo)
+app.command(rich_help_panel=_SERVICE)(doctor)
 
 
 def _print_version(wanted: bool) -> None:
