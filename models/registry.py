@@ -15,6 +15,8 @@ _MODULES = {
     "blend": "models.engines.blend",
     "embedding": "models.engines.embedding",
     "nli": "models.engines.nli",
+    "gliclass": "models.engines.gliclass",
+    "llm": "models.engines.llm",
 }
 
 

@@ -20,6 +20,7 @@ from models.embedding_classifier import EmbeddingClassifier
 from models.engines.torch_device import TorchDevice, choose_device
 from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.exceptions import ModelUnavailable
+from models.lookahead import Waits
 from models.protocol import Counts, EngineInfo, OnBatch, Vectors
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
@@ -73,7 +74,8 @@ class TorchEncoder:
         self._model: Any = model.to(device.name).eval()
         self._special = special_tokens(tokenizer, folder.padding)
         buckets = Buckets.up_to(folder.window, device)
-        self.stream = TextStream(tokenizer, self._forward, device, folder.window, buckets)
+        self.waits = Waits()
+        self._stream = TextStream(tokenizer, self._forward, device, folder.window, buckets, self.waits)
 
     @property
     def dimension(self) -> int:
@@ -82,7 +84,7 @@ class TorchEncoder:
     def encode(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> tuple[Vectors, Counts]:
         if not texts:
             return np.empty((0, self.dimension), np.float32), np.empty(0, np.int64)
-        answers, tokens = self.stream.read(texts, [self._special], on_batch)
+        answers, tokens = self._stream.read(texts, [self._special], on_batch)
         vectors = answers[:, 0]
         unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return unit, tokens
@@ -109,6 +111,7 @@ class Embedding:
     def __init__(self, encoder: TorchEncoder, device: Literal["cpu", "cuda"]) -> None:
         self.info = EngineInfo(NAME, device, "per_text")
         self.encoder = encoder
+        self.waits = encoder.waits
 
     def bind(self, task: ClassificationTask) -> EmbeddingClassifier:
         return EmbeddingClassifier(self.encoder, task, NAME, TEXTS_AT_ONCE[self.info.device])

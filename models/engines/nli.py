@@ -20,6 +20,7 @@ from models.decision import decide
 from models.engines.torch_device import TorchDevice, choose_device
 from models.engines.torch_stream import Buckets, RowBatch, TextStream
 from models.exceptions import ModelUnavailable
+from models.lookahead import Waits
 from models.protocol import EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions
@@ -68,12 +69,10 @@ class PairModel:
 class NliClassifier:
     """A text that is longer than the window answers with the mean of its windows, weighted by their tokens."""
 
-    def __init__(
-        self, stream: TextStream, tokenizer: TextTokenizer, model: PairModel, task: ClassificationTask
-    ) -> None:
+    def __init__(self, stream: TextStream, questions: Sequence[SpecialTokens], task: ClassificationTask) -> None:
         self._stream = stream
+        self._questions = questions
         self._task = task
-        self._questions = [_around(tokenizer, hypothesis(task, label), model) for label in task.labels]
 
     def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
         predictions: list[Prediction] = []
@@ -94,10 +93,15 @@ class Nli:
         self.info = EngineInfo(NAME, device.name, "per_text_and_label")
         self._model = model
         self._tokenizer = tokenizer
-        self.stream = TextStream(tokenizer, model.forward, device, model.window, Buckets.up_to(model.window, device))
+        self._device = device
+        self.waits = Waits()
 
     def bind(self, task: ClassificationTask) -> NliClassifier:
-        return NliClassifier(self.stream, self._tokenizer, self._model, task)
+        questions = [_around(self._tokenizer, hypothesis(task, label), self._model) for label in task.labels]
+        window = self._model.window
+        buckets = Buckets.up_to(window, self._device, min(question.count for question in questions))
+        stream = TextStream(self._tokenizer, self._model.forward, self._device, window, buckets, self.waits)
+        return NliClassifier(stream, questions, task)
 
 
 def load(threads: int | None, weights: str | None) -> Nli:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -43,13 +44,16 @@ class TorchDevice:
         return target, arrived
 
 
-def choose_device(threads: int | None, install: str) -> TorchDevice:
-    """The GPU if there is one, else the CPU with so many threads. Raises ModelUnavailable without torch."""
-    try:
-        import torch
-        import transformers  # noqa: F401 - asked for here so that the error says what to install
-    except ImportError as error:
-        raise ModelUnavailable(f"This engine needs {error.name}: {install}.") from None
+def choose_device(threads: int | None, install: str, *packages: str) -> TorchDevice:
+    """The GPU if there is one, else the CPU with so many threads.
+
+    Raises ModelUnavailable, which says to run ``install``, without torch, transformers or one of ``packages``.
+    """
+    missing = [name for name in ("torch", "transformers", *packages) if find_spec(name) is None]
+    if missing:
+        raise ModelUnavailable(f"This engine needs {' and '.join(missing)}: {install}.")
+    import torch
+
     if torch.cuda.is_available():
         return TorchDevice("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
     if threads is not None:

@@ -28,6 +28,7 @@ IN_FLIGHT = 4
 AHEAD = 2 * IN_FLIGHT
 TEXTS_AT_ONCE = 512
 CHARACTERS_AT_ONCE = 262_144
+_BUDGETS = {"cuda": 16_384, "cpu": 1_024}
 _WIDTHS = tuple(base << power for power in range(13) for base in (16, 24))
 """Half as wide again and twice as wide: a row's padding is a fifth of it on average."""
 
@@ -44,16 +45,16 @@ class Buckets:
     filled: bool
 
     @classmethod
-    def up_to(cls, window: int, device: TorchDevice, budget: int | None = None) -> Buckets:
-        """For rows of at most ``window`` tokens. Exact shapes matter where arithmetic has 16 bits, on a GPU."""
-        filled = device.name == "cuda"
-        widths = (*(width for width in _WIDTHS if width < window), window)
-        return cls(widths, budget or (16_384 if filled else 1_024), filled)
+    def up_to(cls, window: int, device: TorchDevice, around: int = 0) -> Buckets:
+        """For rows of at most ``window`` tokens, at least ``around`` of which are not the text's. Exact shapes matter
+        where arithmetic has 16 bits, on a GPU."""
+        widths = (*(around + width for width in _WIDTHS if around + width < window), window)
+        return cls(widths, _BUDGETS[device.name], filled=device.name == "cuda")
 
     @classmethod
     def exact(cls, window: int, device: TorchDevice) -> Buckets:
         """No row is ever padded: for a model whose answer depends on the padding."""
-        return cls(tuple(range(1, window + 1)), 16_384 if device.name == "cuda" else 1_024, filled=False)
+        return cls(tuple(range(1, window + 1)), _BUDGETS[device.name], filled=False)
 
     def width(self, length: int) -> int:
         return self.widths[bisect_left(self.widths, length)]
@@ -97,7 +98,10 @@ _Row = tuple[TokenIds, int, int]
 
 
 class TextStream:
-    """Reads texts in rows of at most ``window`` tokens, each between the tokens of a question put to it."""
+    """Reads texts in rows of at most ``window`` tokens, each between the tokens of a question put to it.
+
+    ``waits`` adds up how long the device had nothing to do because no batch was tokenized.
+    """
 
     def __init__(
         self,
@@ -106,13 +110,14 @@ class TextStream:
         device: TorchDevice,
         window: int,
         buckets: Buckets,
+        waits: Waits,
     ) -> None:
         self._tokenizer = tokenizer
         self._forward = forward
         self._device = device
         self._window = window
         self._buckets = buckets
-        self.waits = Waits()
+        self._waits = waits
 
     def read(
         self, texts: Sequence[str], questions: Sequence[SpecialTokens], on_batch: OnBatch | None = None
@@ -125,7 +130,7 @@ class TextStream:
         unfinished = np.zeros(len(texts), np.int64)
         sums: Answers | None = None
         weights = np.zeros((len(texts), len(questions)), np.float32)
-        staged = ahead(self._staged(texts, questions, tokens, unfinished), AHEAD, self.waits)
+        staged = ahead(self._staged(texts, questions, tokens, unfinished), AHEAD, self._waits)
         for batch, answers in self._answered(staged):
             if sums is None:
                 sums = np.zeros((len(texts), len(questions), answers.shape[1]), np.float32)
