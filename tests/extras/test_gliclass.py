@@ -50,7 +50,7 @@ def test_confidences_are_those_of_the_package(tmp_path: Path, pooling: str, prom
     folder = save_tiny_gliclass(tmp_path, pooling, prompt_first)
     ours = confidences(load(threads=1, weights=str(folder)), TASK, TEXTS)
     assert np.allclose(ours, packages_own(folder, TASK, TEXTS), atol=2e-4)
-    assert ours.std(axis=1).min() > 0.01
+    assert ours.std(axis=1).min() > 0.003
 
 
 def test_single_is_the_packages_single(folder: Path, engine: GliClass) -> None:

@@ -57,7 +57,7 @@ def save_tiny_gliclass(folder: Path, pooling: str = "first", prompt_first: bool 
         prompt_first=prompt_first,
         initializer_range=0.3,
         normalize_features=True,
-        logit_scale_init_value=30.0,
+        logit_scale_init_value=5.0,
     )
     GLiClassModel(config).save_pretrained(folder)
     _save_tokenizer(folder, marks)
