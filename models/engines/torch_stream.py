@@ -35,7 +35,8 @@ _WIDTHS = tuple(base << power for power in range(13) for base in (16, 24))
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The shapes that batches have: ``widths`` ascend, and a batch of a width has ``budget // width`` rows.
+    """The shapes that batches have: ``widths`` ascend, and a batch has as many rows as its budget of tokens holds,
+    each with its width and the ``beside`` tokens that the model keeps of something else for it.
 
     ``filled``: a batch that is short of rows is filled with copies of its first, so that its shape stays the same.
     """
@@ -43,6 +44,7 @@ class Buckets:
     widths: tuple[int, ...]
     budget: int
     filled: bool
+    beside: int = 0
 
     @classmethod
     def up_to(cls, window: int, device: TorchDevice, around: int = 0) -> Buckets:
@@ -60,7 +62,7 @@ class Buckets:
         return self.widths[bisect_left(self.widths, length)]
 
     def rows(self, width: int) -> int:
-        return max(1, self.budget // width)
+        return max(1, self.budget // (self.beside + width))
 
 
 @dataclass(frozen=True, slots=True)
