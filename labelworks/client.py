@@ -47,6 +47,8 @@ class Batches:
     delete = blocking(BatchOperations.delete)
     wait = blocking(BatchOperations.wait)
     results = blocking_stream(BatchOperations.results)
+    partial_results = blocking_stream(BatchOperations.partial_results)
+    raw_partial_results = blocking_stream(BatchOperations.raw_partial_results)
     raw_results = blocking_stream(BatchOperations.raw_results)
     download = blocking(BatchOperations.download)
 
@@ -67,6 +69,8 @@ class AsyncBatches:
     delete = awaitable(BatchOperations.delete)
     wait = awaitable(BatchOperations.wait)
     results = async_stream(BatchOperations.results)
+    partial_results = async_stream(BatchOperations.partial_results)
+    raw_partial_results = async_stream(BatchOperations.raw_partial_results)
     raw_results = async_stream(BatchOperations.raw_results)
     download = awaitable(BatchOperations.download)
 

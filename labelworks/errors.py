@@ -87,7 +87,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """500 and over: the service failed, or cannot take calls now."""
+    """500 and over, or a 404 of a proxy that has no service behind it: the service failed, or cannot take calls now."""
 
 
 class StorageError(APIStatusError):

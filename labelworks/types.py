@@ -21,6 +21,7 @@ class Task(TypedDict, total=False):
     source_type: what the texts are, such as "app review".
     mode: ``single`` (one label a text) or ``multi`` (every label at or over the threshold).
     threshold: 0 to 1, used by ``multi``.
+    model: one of the engines that the operator allows.
     """
 
     labels: Sequence[str]
@@ -30,6 +31,7 @@ class Task(TypedDict, total=False):
     source_type: str
     mode: Literal["single", "multi"]
     threshold: float
+    model: str
 
 
 class _FromJson:
@@ -81,6 +83,7 @@ class Batch(BatchSummary):
     rows_per_second: float | None = None
     eta_seconds: float | None = None
     cost_usd: float | None = None
+    model: str | None = None
     attempt: int | None = None
     expires_at: datetime | None = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol, cast
 
 from models.exceptions import UnknownEngine
@@ -49,7 +51,19 @@ def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> T
     return _module(name).load_token_counter(weights)
 
 
+def engine_module_file(name: str) -> Path:
+    """The source of the engine's module, which is not imported. Raises UnknownEngine."""
+    found = importlib.util.find_spec(_module_name(name))
+    if found is None or found.origin is None:
+        raise UnknownEngine(name, engine_names())
+    return Path(found.origin)
+
+
 def _module(name: str) -> _EngineModule:
+    return cast(_EngineModule, importlib.import_module(_module_name(name)))
+
+
+def _module_name(name: str) -> str:
     if name not in _MODULES and "." not in name:
         raise UnknownEngine(name, engine_names())
-    return cast(_EngineModule, importlib.import_module(_MODULES.get(name, name)))
+    return _MODULES.get(name, name)

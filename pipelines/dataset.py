@@ -23,7 +23,7 @@ from pipelines.plan import PlannedRange
 from pipelines.range_classifier import RangeResult, classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
-from pipelines.shards import ShardReceipt, write_shard
+from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
 
 logger = logging.getLogger(__name__)
 
@@ -135,12 +135,13 @@ def classify_ranges(
     job: JobInput,
     config: JobConfig,
     ranges: Sequence[PlannedRange],
+    origin: ShardOrigin,
     *,
     classifiers: int,
     watcher: Any,
     prefetched: bytes | None = None,
 ) -> Iterator[ShardReceipt]:
-    """Read, classify (in ``classifiers`` actors) and write ``ranges``.
+    """Read, classify (in ``classifiers`` actors) and write ``ranges``, whose shards are marked with ``origin``.
 
     Yields a receipt for each shard once it is in S3, in any order.
 
@@ -164,7 +165,7 @@ def classify_ranges(
             compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
             **resources,
         )
-        .map_batches(partial(_write_row, store, job), batch_size=1, batch_format="pyarrow", num_cpus=_IO_CPUS)
+        .map_batches(partial(_write_row, store, job, origin), batch_size=1, batch_format="pyarrow", num_cpus=_IO_CPUS)
     )
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for receipt in batch.to_pylist():
@@ -202,9 +203,9 @@ def _row(index: int, result: RangeResult) -> pa.Table:
     )
 
 
-def _write_row(store: ObjectStore, job: JobInput, batch: pa.Table) -> pa.Table:
+def _write_row(store: ObjectStore, job: JobInput, origin: ShardOrigin, batch: pa.Table) -> pa.Table:
     row = batch.to_pylist()[0]
     lines = row.pop("data")
     receipt = ShardReceipt(**row)
-    write_shard(store, job.paths, lines, receipt, job.version.etag)
+    write_shard(store, job.paths, lines, receipt, origin)
     return pa.Table.from_pylist([asdict(receipt)], schema=_ROW_SCHEMA.remove(1))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
+from models.fingerprint import engine_fingerprint
 from models.protocol import Engine, TokenCounter
 from models.registry import load_engine, load_token_counter
+from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
 
@@ -15,3 +20,13 @@ def engine_for(settings: Settings, model: str) -> Engine:
 def token_counter_for(settings: Settings, model: str) -> TokenCounter:
     """Counts tokens as the engine does; loaded once a process."""
     return load_token_counter(model, weights=settings.weights_of(model))
+
+
+def fingerprint_for(settings: Settings, model: str) -> str:
+    """Tells the version of all that decides a job's result lines: the engine that this process would load, and the
+    code that reads and writes lines.
+    """
+    found = hashlib.sha256(engine_fingerprint(model, weights=settings.weights_of(model)).encode())
+    for module in (ndjson, range_classifier, results):
+        found.update(Path(module.__file__ or "").read_bytes())
+    return found.hexdigest()[:32]

@@ -47,10 +47,18 @@ class Unauthorized(LabelworksError):
     code = "UNAUTHORIZED"
 
 
-class JobNotFound(LabelworksError):
-    """There is no such job."""
+class NotFound(LabelworksError):
+    """There is nothing here."""
 
     code = "NOT_FOUND"
+
+
+class JobNotFound(NotFound):
+    """There is no such job."""
+
+
+class ClassifierNotFound(NotFound):
+    """There is no such classifier."""
 
 
 class Conflict(LabelworksError):
@@ -65,6 +73,10 @@ class IllegalTransition(Conflict):
 
 class AccountBusy(Conflict):
     """Another job of this account is processing. Wait until it has ended, then start this one."""
+
+
+class TooManyClassifiers(Conflict):
+    """The account has as many versions of classifiers as it may have. Delete some first."""
 
 
 class IdempotencyConflict(Conflict):

@@ -17,13 +17,12 @@ Status = Literal["pending", "processing", "completed", "failed"]
 Phase = Literal["queued", "scanning", "classifying", "writing"]
 
 
-class JobConfig(BaseModel):
-    """What the client asked for, frozen when the job is created."""
+class TaskConfig(BaseModel):
+    """Labels and what was said of them, as a job or a saved classifier keeps it."""
 
     model_config = ConfigDict(frozen=True)
 
     labels: tuple[str, ...]
-    model: str = "minilm"
     descriptions: Mapping[str, str] = {}
     examples: Mapping[str, tuple[str, ...]] = {}
     source_type: str | None = None
@@ -39,6 +38,16 @@ class JobConfig(BaseModel):
             mode=self.mode,
             threshold=self.threshold,
         )
+
+
+class JobConfig(TaskConfig):
+    """What the client asked for, frozen when the job is created.
+
+    ``classifier`` names the version of a saved classifier that the rest was taken from.
+    """
+
+    model: str = "minilm"
+    classifier: str | None = None
 
 
 class InputVersion(BaseModel):

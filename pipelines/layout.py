@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
+CLASSIFIER_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 REGISTRY_EPOCH_KEY = "registry/epoch.json"
 ACTIVE_PREFIX = "registry/active/"
@@ -15,6 +16,7 @@ KEYS_PREFIX = "accounts/keys/"
 IDEMPOTENCY_PREFIX = "accounts/idempotency/"
 JOBS_PREFIX = "batch/"
 INDEX_PREFIX = "accounts/jobs/"
+CLASSIFIERS_PREFIX = "classifiers/"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MICROSECOND = 10**17
 
@@ -63,6 +65,30 @@ class JobPaths:
     def active_marker(self) -> str:
         """Present while the job may be processing, so that a new registry finds it without listing all jobs."""
         return f"{ACTIVE_PREFIX}{self.account}/{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierPaths:
+    """The keys of an account's saved classifiers. Raises ValueError for names that must not become paths."""
+
+    account: str
+
+    def __post_init__(self) -> None:
+        if not ACCOUNT_PATTERN.fullmatch(self.account):
+            raise ValueError(f"not an account name: {self.account!r}")
+
+    @property
+    def index(self) -> str:
+        """Which names and versions there are."""
+        return f"{CLASSIFIERS_PREFIX}{self.account}/index.json"
+
+    def versions_prefix(self, name: str) -> str:
+        if not CLASSIFIER_NAME_PATTERN.fullmatch(name):
+            raise ValueError(f"not a classifier's name: {name!r}")
+        return f"{CLASSIFIERS_PREFIX}{self.account}/versions/{name}/"
+
+    def version(self, name: str, version: int) -> str:
+        return f"{self.versions_prefix(name)}{version}.json"
 
 
 def index_prefix(account: str) -> str:

@@ -1,4 +1,4 @@
-"""A job's plan: which version of the input it reads, and in which ranges. Stored as ``plan.json``."""
+"""A job's plan: which version of the input it reads, with which engine, in which ranges. Stored as ``plan.json``."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ class PlannedRange(BaseModel):
 
 
 class Plan(BaseModel):
-    """Ranges in file order; ranges without items are left out."""
+    """Ranges in file order; ranges without items are left out. ``engine`` is the fingerprint of what answers them."""
 
     model_config = ConfigDict(frozen=True)
 
     input: InputVersion
     ranges: tuple[PlannedRange, ...]
     estimated_tokens: int
+    engine: str = ""
 
     @property
     def items(self) -> int:
         return sum(planned.items for planned in self.ranges)
 
 
-def make_plan(version: InputVersion, ranges: Sequence[ByteRange], scans: Sequence[RangeScan]) -> Plan:
+def make_plan(version: InputVersion, ranges: Sequence[ByteRange], scans: Sequence[RangeScan], engine: str) -> Plan:
     """Number the items through all ranges."""
     first_items = accumulate((scan.items for scan in scans), initial=0)
     return Plan(
@@ -52,4 +53,5 @@ def make_plan(version: InputVersion, ranges: Sequence[ByteRange], scans: Sequenc
             if scan.items
         ),
         estimated_tokens=estimate_tokens(scans),
+        engine=engine,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from pipelines.dataset import classify_ranges
-from pipelines.engines import token_counter_for
+from pipelines.engines import fingerprint_for, token_counter_for
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
@@ -21,7 +21,7 @@ from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
 from pipelines.results import bounded_range_bytes
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
 from pipelines.settings import MIB, Settings
-from pipelines.shards import finished_shards
+from pipelines.shards import ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan, save_plan
 
 logger = logging.getLogger(__name__)
@@ -63,20 +63,23 @@ def run_job(
     watcher: Any,
     observer: JobObserver,
 ) -> Totals:
-    """Plan, scan, classify (in ``classifiers`` actors) and join one job, going on where finished shards end.
+    """Plan, scan, classify (in ``classifiers`` actors) and join one job, going on where the shards of this engine end.
 
     ``watcher`` is the actor that classifier actors report to (see ClassifierActor). Raises InputRejected for a file
     that is not NDJSON, InputChanged when the input is overwritten meanwhile, StorageUnavailable.
     """
     observer.entered("scanning")
     prefetched = job.read_all(store) if job.version.size <= _PREFETCH_BYTES else None
+    engine = fingerprint_for(settings, config.model)
+    origin = ShardOrigin(job.version.etag, engine)
     plan = load_plan(store, job)
-    if plan is None:
+    if plan is None or plan.engine != engine:
+        # Another input or, after an upgrade, other answers: what is there belongs to neither.
         _remove_outputs(store, job)
-        plan = _scan(store, settings, config, job, prefetched)
+        plan = _scan(store, settings, config, job, prefetched, engine)
         save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
-    finished = finished_shards(store, job.paths, job.version.etag)
+    finished = finished_shards(store, job.paths, origin)
     for receipt in finished.values():
         tracker.finished(receipt)
     observer.planned(plan, tracker)
@@ -84,7 +87,7 @@ def run_job(
     observer.entered("classifying")
     remaining = [planned for planned in plan.ranges if planned.index not in finished]
     for receipt in classify_ranges(
-        store, settings, job, config, remaining, classifiers=classifiers, watcher=watcher, prefetched=prefetched
+        store, settings, job, config, remaining, origin, classifiers=classifiers, watcher=watcher, prefetched=prefetched
     ):
         tracker.finished(receipt)
         finished[receipt.index] = receipt
@@ -114,7 +117,9 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
     store.delete(*stale, job.paths.results)
 
 
-def _scan(store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None) -> Plan:
+def _scan(
+    store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None, engine: str
+) -> Plan:
     ranges = _cut(job.version.size, settings, config)
     samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
     if prefetched is not None:
@@ -124,7 +129,7 @@ def _scan(store: ObjectStore, settings: Settings, config: JobConfig, job: JobInp
         scans = _scan_in_parallel(store, settings, config.model, job, ranges, samples)
         head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
     require_ndjson(scans, head)
-    return make_plan(job.version, ranges, scans)
+    return make_plan(job.version, ranges, scans, engine)
 
 
 def _scan_in_parallel(

@@ -23,7 +23,18 @@ class ShardReceipt:
     size: int
 
 
-def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: ShardReceipt, input_etag: str) -> None:
+@dataclass(frozen=True, slots=True)
+class ShardOrigin:
+    """What a shard was made from: the input's ETag and the engine's fingerprint."""
+
+    input_etag: str
+    engine: str
+
+    def metadata(self) -> dict[str, str]:
+        return {"input": self.input_etag, "engine": self.engine}
+
+
+def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: ShardReceipt, origin: ShardOrigin) -> None:
     """One PUT: the shard is there with its counters, or not at all."""
     store.put(
         paths.shard(receipt.index),
@@ -32,23 +43,23 @@ def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: Shar
             "completed": str(receipt.completed),
             "failed": str(receipt.failed),
             "tokens": str(receipt.tokens),
-            "input": input_etag,
+            **origin.metadata(),
         },
         content_type="application/x-ndjson",
     )
 
 
-def finished_shards(store: ObjectStore, paths: JobPaths, input_etag: str) -> dict[int, ShardReceipt]:
-    """The shards that exist for this version of the input, by range index."""
+def finished_shards(store: ObjectStore, paths: JobPaths, origin: ShardOrigin) -> dict[int, ShardReceipt]:
+    """The shards that exist of this origin, by range index."""
     keys = [listed.key for listed in store.list(paths.shards_prefix)]
     with ThreadPoolExecutor(_HEAD_THREADS) as threads:
         found = threads.map(store.head, keys)
-        return dict(_receipts(found, input_etag))
+        return dict(_receipts(found, origin))
 
 
-def _receipts(found: Iterable[ObjectInfo], input_etag: str) -> Iterable[tuple[int, ShardReceipt]]:
+def _receipts(found: Iterable[ObjectInfo], origin: ShardOrigin) -> Iterable[tuple[int, ShardReceipt]]:
     for info in found:
-        if info.metadata.get("input") != input_etag:
+        if not origin.metadata().items() <= info.metadata.items():
             continue
         index = int(info.key.rsplit("/", 1)[1].split(".")[0])
         yield (

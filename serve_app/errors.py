@@ -14,19 +14,20 @@ from pipelines.exceptions import (
     BadRequest,
     BodyTooLarge,
     Conflict,
-    JobNotFound,
     LabelworksError,
+    NotFound,
     RequestInvalid,
     Unauthorized,
     Unavailable,
 )
-from serve_app.schemas import ErrorBody, FieldError
+from serve_app.schemas import ErrorBody
+from serve_app.task_fields import FieldError
 
 _RETRY_AFTER_SECONDS = "5"
 _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (BadRequest, HTTPStatus.BAD_REQUEST),
     (Unauthorized, HTTPStatus.UNAUTHORIZED),
-    (JobNotFound, HTTPStatus.NOT_FOUND),
+    (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (RequestInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -73,13 +73,13 @@ class JobRepository:
     def create(self, job: JobRecord) -> JobRecord:
         """Store a new job and its place in the account's list."""
         # The marker first: one without a record is skipped, a record without one would be lost.
-        self._require_claim()
+        self.require_claim()
         self._store.put(index_key(job.account, job.job_id, job.created_at), b"")
         return self.save(job)
 
     def save(self, job: JobRecord) -> JobRecord:
         """Store the record, and keep the marker of a processing job in step with it."""
-        self._require_claim()
+        self.require_claim()
         paths = JobPaths(job.account, job.job_id)
         stamped = job.model_copy(update={"epoch": self.epoch})
         if job.status == "processing":
@@ -111,7 +111,7 @@ class JobRepository:
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
-        self._require_claim()
+        self.require_claim()
         paths = JobPaths(job.account, job.job_id)
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
         self._store.delete(paths.record, paths.active_marker)
@@ -129,7 +129,8 @@ class JobRepository:
         with ThreadPoolExecutor(_LOAD_THREADS) as threads:
             return [job for job in threads.map(load, names) if job]
 
-    def _require_claim(self) -> None:
+    def require_claim(self) -> None:
+        """Raises RegistrySuperseded unless this registry may write."""
         current = json.loads(self._store.get(REGISTRY_EPOCH_KEY))
         if current["epoch"] > self.epoch or current["holder"] != self._holder:
             raise RegistrySuperseded

@@ -8,7 +8,7 @@ from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
-from pipelines.shards import finished_shards
+from pipelines.shards import ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan
 from serve_app.schemas import PartialResults, ResultPart
 
@@ -19,7 +19,7 @@ def partial_results(store: ObjectStore, job: JobRecord, settings: Settings) -> P
         raise Conflict(f"Job {job.job_id} is {job.status}; it has no results before it is started.", status=job.status)
     paths = JobPaths(job.account, job.job_id)
     plan = load_plan(store, JobInput(paths, job.input))
-    finished = finished_shards(store, paths, job.input.etag) if plan else {}
+    finished = finished_shards(store, paths, ShardOrigin(job.input.etag, plan.engine)) if plan else {}
     return PartialResults(
         job_id=job.job_id,
         status=job.status,

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 
@@ -29,6 +29,7 @@ from pipelines.job import (
     JobConfig,
     JobRecord,
     Started,
+    TaskConfig,
     is_same_start,
     require_cancellable,
     require_deletable,
@@ -38,11 +39,14 @@ from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
 from serve_app.admission import Capacity, Waiting, admit
+from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, classifier_slots
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.retention import Retention
+from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 logger = logging.getLogger(__name__)
+Saved = TypeVar("Saved")
 
 ACTOR_NAME = "job-registry"
 CANCELLED = "cancelled"
@@ -63,6 +67,7 @@ class JobRegistry:
         self._settings = settings
         store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
         self._repository = JobRepository(store)
+        self._classifiers = ClassifierRepository(store, self._repository.require_claim)
         self._retention = Retention(store, self._repository, settings)
         self._repository.claim()
         self._active = {job.job_id: job for job in self._repository.active()}
@@ -176,6 +181,16 @@ class JobRegistry:
             await self._stored(self._repository.delete, job)
             self._ended.pop(job_id, None)
 
+    async def save_classifier(self, account: str, name: str, task: TaskConfig) -> SavedClassifier:
+        """The next version of ``name``. Raises TooManyClassifiers."""
+        async with self._locks[account]:
+            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC))
+
+    async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
+        """Raises ClassifierNotFound."""
+        async with self._locks[account]:
+            await self._stored(self._classifiers.delete, account, reference)
+
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
         job = self._active.get(job_id)
@@ -234,9 +249,9 @@ class JobRegistry:
         self._remember(saved)
         return saved
 
-    async def _stored(self, write: Any, job: JobRecord) -> JobRecord:
+    async def _stored(self, write: Callable[..., Saved], *arguments: Any) -> Saved:
         try:
-            saved: JobRecord = await asyncio.to_thread(write, job)
+            saved = await asyncio.to_thread(write, *arguments)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]

@@ -9,11 +9,12 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from pipelines.exceptions import LabelworksError, Unavailable
-from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
 from pipelines.settings import Settings
 from serve_app.driver_pool import HEAD_RESOURCES, NAMESPACE
 from serve_app.job_repository import IdempotencyKey
 from serve_app.registry import ACTOR_NAME, JobRegistry
+from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 _TIMEOUT_SECONDS = 20.0
 
@@ -64,6 +65,12 @@ class RegistryClient:
 
     async def delete(self, account: str, job_id: str) -> None:
         await self._call("delete", account, job_id)
+
+    async def save_classifier(self, account: str, name: str, task: TaskConfig) -> SavedClassifier:
+        return cast(SavedClassifier, await self._call("save_classifier", account, name, task))
+
+    async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
+        await self._call("delete_classifier", account, reference)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         if self._actor is None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.task import Mode
-from pipelines.exceptions import RequestInvalid
 from pipelines.job import JobConfig, JobRecord, Phase, Status
-
-MAX_LABELS = 200
-
-Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+from serve_app.saved_classifier import SavedClassifier
+from serve_app.task_fields import TaskChoice, Threshold
 
 
-class CreateBatch(BaseModel):
-    """A new job: the labels and everything that helps to tell them apart."""
+class CreateBatch(TaskChoice):
+    """A new job: the labels and everything that helps to tell them apart, or a saved classifier."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -31,74 +27,33 @@ class CreateBatch(BaseModel):
                     "examples": {"praise": ["Love it!", "Best app I have"]},
                     "source_type": "app review",
                     "mode": "single",
-                }
+                },
+                {"classifier": "reviews@v2"},
             ]
         },
     )
 
-    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
-        None, description="1 to 200 different labels of 1 to 100 characters. Required unless `classifier` is given."
-    )
-    classifier: str | None = Field(
-        None, description="A saved classifier, instead of `labels`. Not available yet: send `labels`."
-    )
-    descriptions: dict[Label, Text] | None = Field(None, description="What a label means, by label.")
-    examples: dict[Label, list[Text]] | None = Field(None, description="Texts that have a label, by label.")
-    source_type: str | None = Field(
-        None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
-    )
-    text_type: str | None = Field(
-        None, max_length=200, description="An alias of `source_type`.", json_schema_extra={"deprecated": True}
-    )
-    model: str | None = Field(
-        None, max_length=200, description="Ours: one of the engines that the operator allows; none: the default."
-    )
     mode: Mode = Field(
-        "single", description="`single`: exactly one label a text. `multi`: every label at or over `threshold`."
+        "single",
+        description="`single`: exactly one label a text. `multi`: every label at or over `threshold`. Left out beside"
+        " a `classifier`, the classifier's own holds.",
     )
-    threshold: float = Field(0.3, ge=0, le=1, strict=True, allow_inf_nan=False, description="Used by `multi` only.")
-    priority: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
-    cache: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
+    threshold: Threshold = Field(
+        0.3, description="Used by `multi` only. Left out beside a `classifier`, the classifier's own holds."
+    )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.classifier is not None and self.labels is not None:
-            raise FieldError("classifier", "Send either labels or classifier, not both")
-        if self.classifier is not None:
-            raise FieldError("classifier", "Saved classifiers are not available yet; send labels instead")
-        if self.labels is None:
-            raise FieldError("labels", "labels is required: a list of 1 to 200 different strings")
-        if len(set(self.labels)) < len(self.labels):
-            raise FieldError("labels", "Labels must be unique")
-        for name in ("descriptions", "examples"):
-            unknown = [label for label in getattr(self, name) or {} if label not in self.labels]
-            if unknown:
-                raise FieldError(name, f"Every key of {name} must be one of labels; {unknown[0]!r} is not")
-        if None not in (self.source_type, self.text_type) and self.source_type != self.text_type:
-            raise FieldError("text_type", "text_type is an alias of source_type; send only one of them")
-        return self
+    def config(self, models: Sequence[str] = ("minilm",), saved: SavedClassifier | None = None) -> JobConfig:
+        """What the job keeps of the request and of the classifier that it names.
 
-    def config(self, models: Sequence[str] = ("minilm",)) -> JobConfig:
-        """What the job keeps of the request. ``models`` are those allowed, the default first; raises RequestInvalid."""
-        if self.model is not None and self.model not in models:
-            raise RequestInvalid(f"model: must be one of {', '.join(models)}, not {self.model[:50]!r}", field="model")
-        return JobConfig(
-            model=self.model or models[0],
-            labels=tuple(self.labels or ()),
-            descriptions=self.descriptions or {},
-            examples={label: tuple(texts) for label, texts in (self.examples or {}).items()},
-            source_type=(self.source_type or self.text_type or "").strip() or None,
-            mode=self.mode,
-            threshold=self.threshold,
+        ``models`` are those allowed, the default first; raises RequestInvalid.
+        """
+        sent = self.model_fields_set
+        return self.chosen(
+            models,
+            saved,
+            mode=self.mode if saved is None or "mode" in sent else saved.mode,
+            threshold=self.threshold if saved is None or "threshold" in sent else saved.threshold,
         )
-
-
-class FieldError(ValueError):
-    """A rule that one field breaks."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class BatchCreated(BaseModel):
@@ -146,6 +101,7 @@ class BatchStatus(BaseModel):
     eta_seconds: float | None = Field(description="Ours: how long the job will take from now.")
     cost_usd: float | None = Field(description="Ours: at the configured price; of the estimate until completed.")
     model: str = Field(description="Ours: the engine that classifies.")
+    classifier: str | None = Field(description="Ours: the version of a saved classifier that was asked for.")
     attempt: int = Field(description="Ours: how often the job was started.")
     expires_at: datetime | None = Field(description="Ours: when the job and its objects may be removed.")
 
@@ -153,7 +109,13 @@ class BatchStatus(BaseModel):
     def of(cls, job: JobRecord, price_per_million_tokens: float) -> Self:
         tokens = job.estimated_tokens if job.actual_tokens is None else job.actual_tokens
         cost = None if tokens is None else round(tokens * price_per_million_tokens / 1_000_000, 6)
-        return cls(cost_usd=cost, model=job.config.model, **job.model_dump(include=set(cls.model_fields)))
+        config = job.config
+        return cls(
+            cost_usd=cost,
+            model=config.model,
+            classifier=config.classifier,
+            **job.model_dump(include=set(cls.model_fields)),
+        )
 
 
 class BatchResults(BaseModel):

@@ -6,9 +6,11 @@ import builtins
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
 from os import PathLike
 from pathlib import Path
-from typing import IO, BinaryIO, Unpack, cast
+from typing import IO, BinaryIO, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 from labelworks.errors import (
@@ -16,15 +18,18 @@ from labelworks.errors import (
     BatchFailedError,
     InputError,
     NotFoundError,
+    ResultsChangedError,
     UnsupportedError,
     WaitTimeoutError,
 )
-from labelworks.operations.downloads import Download, download_file
+from labelworks.operations.downloads import Download, Lines, download_file
 from labelworks.operations.effects import Emit, Operation, Request, Stream, sleep
 from labelworks.operations.retries import answered
 from labelworks.operations.service import Service
 from labelworks.progress import CountedReads, Progress, ProgressCallback
 from labelworks.types import Batch, BatchSummary, CreatedBatch, Result, Task
+
+T = TypeVar("T")
 
 MAX_UPLOAD_BYTES = 5 * 2**30
 _FIRST_POLL_SECONDS = 0.3
@@ -145,20 +150,27 @@ class BatchOperations:
 
         A broken connection is taken up where it broke. Raises ConflictError unless the job is completed.
         """
-        download = self._download(job_id)
-        rest = b""
-        while piece := (yield from download.read()):
-            *lines, rest = (rest + piece).split(b"\n")
+        read_lines = Lines(self._download(job_id))
+        while lines := (yield from read_lines.read()):
             for line in lines:
-                yield Emit(Result.from_json(json.loads(line)))
-        if rest:
-            yield Emit(Result.from_json(json.loads(rest)))
+                yield Emit(_result(line))
 
     def raw_results(self, job_id: str) -> Stream[bytes]:
         """The bytes of a completed job's result file in pieces of any size, otherwise as ``results``."""
         download = self._download(job_id)
         while piece := (yield from download.read()):
             yield Emit(piece)
+
+    def partial_results(self, job_id: str) -> Stream[tuple[int, Result]]:
+        """What is finished so far, also of a failed job: pairs of an item's number, counted from 0, and its Result.
+
+        In input order, with gaps where parts are not finished. Raises ConflictError for a job that was never started.
+        """
+        yield from self._partial(job_id, _result)
+
+    def raw_partial_results(self, job_id: str) -> Stream[tuple[int, bytes]]:
+        """The lines of ``partial_results`` as they are in the result file, without line ends."""
+        yield from self._partial(job_id, bytes)
 
     def download(
         self,
@@ -175,6 +187,31 @@ class BatchOperations:
         yield from download_file(self._service, self._locator(job_id), target, on_progress)
         return target
 
+    def _partial(self, job_id: str, made_of: Callable[[bytes], T]) -> Stream[tuple[int, T]]:
+        for part in (yield from self._parts(job_id)):
+            read_lines = Lines(Download(self._service, self._part_locator(job_id, part)))
+            numbers = count(part.first_item)
+            while lines := (yield from read_lines.read()):
+                for line in lines:
+                    yield Emit((next(numbers), made_of(line)))
+
+    def _parts(self, job_id: str) -> Operation[builtins.list[_Part]]:
+        answer = yield from self._service.call("GET", f"{_path(job_id)}/results?partial=true")
+        return [_Part(part["first_item"], part["items"], part["download_url"]) for part in answer.json()["parts"]]
+
+    def _part_locator(self, job_id: str, part: _Part) -> Callable[[], Operation[str]]:
+        addresses = [part.download_url]
+
+        def locate() -> Operation[str]:
+            if addresses:
+                return addresses.pop()
+            for found in (yield from self._parts(job_id)):
+                if (found.first_item, found.items) == (part.first_item, part.items):
+                    return found.download_url
+            raise ResultsChangedError("A part of the results is no longer there; read them again from the start")
+
+        return locate
+
     def _download(self, job_id: str) -> Download:
         return Download(self._service, self._locator(job_id))
 
@@ -185,6 +222,17 @@ class BatchOperations:
             return url
 
         return locate
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    first_item: int
+    items: int
+    download_url: str
+
+
+def _result(line: bytes) -> Result:
+    return Result.from_json(json.loads(line))
 
 
 def _path(job_id: str) -> str:

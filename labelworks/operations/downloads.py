@@ -122,6 +122,23 @@ class Download:
         yield from sleep(delay)
 
 
+class Lines:
+    """The lines of a download, without line ends."""
+
+    def __init__(self, download: Download) -> None:
+        self._download = download
+        self._rest = b""
+
+    def read(self) -> Operation[list[bytes]]:
+        """The next lines, none at the end. Raises what ``Download.read`` raises."""
+        while piece := (yield from self._download.read()):
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            if lines:
+                return lines
+        last, self._rest = self._rest, b""
+        return [last] if last else []
+
+
 def download_file(
     service: Service, locate: Locate, path: Path, on_progress: ProgressCallback | None
 ) -> Operation[None]:

@@ -31,10 +31,11 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_RETRY_AFTER_SECONDS = 300.0
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-# S3 answers 500 to calls that it wants repeated.
-_RETRIED_STORAGE_STATUSES = _RETRIED_STATUSES | {500}
+# S3 answers 500 to calls that it wants repeated, and the service where a process of it died under a call.
+_RETRIED_REPEATABLE_STATUSES = _RETRIED_STATUSES | {500}
 # A gateway that got no answer itself: the service may have carried the call out.
 _LOST_STATUSES = frozenset({502, 504})
+_NOT_READY = "There is no service at this address now: it is starting, or base_url names something else"
 _ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -58,13 +59,17 @@ class RetryPolicy:
         longest = min(_FIRST_DELAY_SECONDS * 2.0**retries, _LONGEST_DELAY_SECONDS)
         return longest * (0.5 + 0.5 * self.chance())
 
-    def delay_after(self, answer: Answer, retries: int, *, storage: bool = False) -> float | None:
+    def delay_after(
+        self, answer: Answer, retries: int, *, storage: bool = False, repeatable: bool = False
+    ) -> float | None:
         """Seconds before the next attempt after this answer, or None where it is final.
 
-        ``Retry-After`` is never undercut; one of more than five minutes is final, for the caller to decide.
+        ``repeatable``: the call does no more when it is carried out twice. ``Retry-After`` is never undercut; one of
+        more than five minutes is final, for the caller to decide.
         """
-        retried = _RETRIED_STORAGE_STATUSES if storage else _RETRIED_STATUSES
-        if retries >= self.max_retries or answer.status not in retried:
+        retried = _RETRIED_REPEATABLE_STATUSES if storage or repeatable else _RETRIED_STATUSES
+        not_ready = not storage and is_not_ready(answer)
+        if retries >= self.max_retries or not (answer.status in retried or not_ready):
             return None
         told = retry_after(answer)
         if told is not None and told > _LONGEST_RETRY_AFTER_SECONDS:
@@ -76,6 +81,7 @@ def answered(request: Request, policy: RetryPolicy, *, storage: bool = False) ->
     """The good answer to a call, after retries. Raises APIStatusError or APIConnectionError."""
     repeated = False
     retries = 0
+    repeatable = "Idempotency-Key" in request.headers
     while True:
         try:
             answer = yield from call(request)
@@ -88,7 +94,7 @@ def answered(request: Request, policy: RetryPolicy, *, storage: bool = False) ->
         else:
             if answer.ok:
                 return replace(answer, repeated=repeated)
-            after = policy.delay_after(answer, retries, storage=storage)
+            after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
             if after is None:
                 raise status_error(replace(answer, repeated=repeated), storage=storage)
             repeated = repeated or answer.status in _LOST_STATUSES
@@ -110,11 +116,18 @@ def retry_after(answer: Answer) -> float | None:
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0) if moment.tzinfo else None
 
 
+def is_not_ready(answer: Answer) -> bool:
+    """A 404 that is not the service's: a proxy in front of it says so while there is no service behind it."""
+    return answer.status == 404 and not isinstance(_json_or_none(answer), dict)
+
+
 def status_error(answer: Answer, *, storage: bool = False) -> APIStatusError:
     """The error for an answer: of the contract's JSON shape, or S3's XML."""
     if storage:
         kind: type[APIStatusError] = StorageError
         body = _storage_error(answer.content)
+    elif is_not_ready(answer):
+        kind, body = ServerError, {"message": _NOT_READY}
     else:
         kind = _ERRORS.get(answer.status, ServerError if answer.status >= 500 else APIStatusError)
         body = _contract_error(answer)
@@ -130,13 +143,17 @@ def status_error(answer: Answer, *, storage: bool = False) -> APIStatusError:
 
 
 def _contract_error(answer: Answer) -> dict[str, object]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {"message": answer.content[:200].decode("utf-8", "replace").strip()}
+    body = _json_or_none(answer)
     if not isinstance(body, dict):
-        return {}
+        return {} if body is not None else {"message": answer.content[:200].decode("utf-8", "replace").strip()}
     return {**body, "message": body.get("message") or body.get("detail")}
+
+
+def _json_or_none(answer: Answer) -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
 
 
 def _storage_error(content: bytes) -> dict[str, object]:

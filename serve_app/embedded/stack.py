@@ -24,6 +24,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.proxy_answers import install_proxy_answers
 from serve_app.registry_client import connect_registry
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ def is_running(folder: Path) -> bool:
 
 def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    install_proxy_answers()
     ray.init(
         address="local",
         namespace=NAMESPACE,

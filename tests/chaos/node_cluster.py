@@ -20,6 +20,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState
+from serve_app.proxy_answers import install_proxy_answers
 from serve_app.registry_client import connect_registry
 from tests.chaos.announcement import Announcement
 
@@ -35,6 +36,7 @@ def main() -> None:
     state = StackState(free_port(), free_port(), "chaos", "chaos-secret-key", DEFAULT_ACCOUNT)
     (folder / "stack.json").write_text(json.dumps(asdict(state)))
     os.environ.update(state.settings_environment())
+    install_proxy_answers()
     settings = Settings()
     with S3Gateway(folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key):
         store = ObjectStore(settings)

@@ -58,7 +58,7 @@ def test_a_clients_request_id_is_repeated(stack: RunningStack) -> None:
         ({"labels": ["a"], "threshold": 1.5}, "threshold", ["1", "1.5"]),
         ({"labels": ["a"], "lables": ["b"]}, "lables", ["Unknown field"]),
         ({"labels": ["a"], "classifier": "mine"}, "classifier", ["either"]),
-        ({"classifier": "mine"}, "classifier", ["not available yet"]),
+        ({"classifier": "mine"}, "classifier", ["There is no classifier mine"]),
     ],
 )
 def test_a_field_that_breaks_a_rule_is_a_422_that_names_it(

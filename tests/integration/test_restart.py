@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from tests.integration.service import (
     RunningStack,
@@ -29,6 +35,30 @@ def alive(pid: int) -> bool:
     return True
 
 
+@contextmanager
+def polled(stack: RunningStack, job_id: str) -> Iterator[Counter[int]]:
+    """How often each status answered a client that never stops asking for a job, wherever there was an answer."""
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def poll() -> None:
+        headers = {"Authorization": f"Bearer {stack.api_key}"}
+        while not over.wait(0.02):
+            try:
+                answer = httpx.get(f"{stack.url}/v1/batch/{job_id}", headers=headers, timeout=60)
+            except httpx.TransportError:
+                continue
+            statuses[answer.status_code] += 1
+
+    poller = threading.Thread(target=poll)
+    poller.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        poller.join()
+
+
 def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_bytes(tmp_path: Path) -> None:
     data = ndjson(varied_texts(4000))
     stack = RunningStack.start(tmp_path, **SMALL_RANGES)
@@ -39,13 +69,17 @@ def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_
         before = wait_for(client, job_id, lambda state: state["requests_completed"] >= 1000)
         stack.kill()
 
-    restarted = RunningStack.start(tmp_path, **SMALL_RANGES)
-    with restarted, restarted.client() as client:
-        assert restarted.url == stack.url
-        assert restarted.api_key == stack.api_key
-        resumed = wait_for(client, job_id, lambda state: state["requests_total"] > 0)
-        final = wait_for(client, job_id, has_ended)
-        assert download(client, job_id) == undisturbed
+    with polled(stack, job_id) as statuses:
+        restarted = RunningStack.start(tmp_path, **SMALL_RANGES)
+        with restarted, restarted.client() as client:
+            assert restarted.url == stack.url
+            assert restarted.api_key == stack.api_key
+            resumed = wait_for(client, job_id, lambda state: state["requests_total"] > 0)
+            final = wait_for(client, job_id, has_ended)
+            assert download(client, job_id) == undisturbed
+    # Serve's proxy listens before the application is there.
+    assert statuses[200]
+    assert set(statuses) <= {200, 503}
     assert before["status"] == "processing"
     assert resumed["status"] in ("processing", "completed")
     assert (final["status"], final["requests_completed"], final["attempt"]) == ("completed", 4000, 1)

@@ -29,7 +29,7 @@ from pipelines.job import (
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, PlannedRange
-from pipelines.shards import ShardReceipt, write_shard
+from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
 from serve_app import api
 from serve_app.accounts import create_key
 from serve_app.api import build_app
@@ -374,11 +374,14 @@ def test_partial_results_are_the_finished_parts_in_order(
         PlannedRange(index=index, start=index, end=index + 1, first_item=first, items=items)
         for index, first, items in ((0, 0, 2), (1, 2, 1), (3, 3, 2))
     )
-    plan = Plan(input=version, ranges=ranges, estimated_tokens=5)
+    plan = Plan(input=version, ranges=ranges, estimated_tokens=5, engine="one")
     gateway_store.put(paths.plan, plan.model_dump_json().encode())
     for index in (3, 0):
-        write_shard(gateway_store, paths, b"%d\n" % index, ShardReceipt(index, 2, 0, 2, 2), version.etag)
-    write_shard(gateway_store, paths, b"stale\n", ShardReceipt(1, 1, 0, 1, 6), "of-another-input")
+        write_shard(
+            gateway_store, paths, b"%d\n" % index, ShardReceipt(index, 2, 0, 2, 2), ShardOrigin(version.etag, "one")
+        )
+    stale = ShardOrigin("of-another-input", "one")
+    write_shard(gateway_store, paths, b"stale\n", ShardReceipt(1, 1, 0, 1, 6), stale)
     parts = client.get(path).json()["parts"]
     assert [(part["first_item"], part["items"]) for part in parts] == [(0, 2), (3, 2)]
     assert [httpx.get(part["download_url"]).content for part in parts] == [b"0\n", b"3\n"]

@@ -11,7 +11,7 @@ from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore, PresignedForm
-from pipelines.shards import ShardReceipt, finished_shards, write_shard
+from pipelines.shards import ShardOrigin, ShardReceipt, finished_shards, write_shard
 from tests.integration.storage.conftest import S3Server
 
 MIB = 1024 * 1024
@@ -267,9 +267,11 @@ def test_shards_are_found_again_with_their_counters(store: ObjectStore) -> None:
     receipts = {
         index: ShardReceipt(index, completed=index + 1, failed=2, tokens=30, size=4) for index in (0, 7, 12_345)
     }
+    origin = ShardOrigin("etag-one", "engine-one")
     for receipt in receipts.values():
-        write_shard(store, paths, b"abcd", receipt, "etag-one")
-    write_shard(store, paths, b"xy", ShardReceipt(3, 1, 0, 1, 2), "etag-of-another-input")
-    assert finished_shards(store, paths, "etag-one") == receipts
+        write_shard(store, paths, b"abcd", receipt, origin)
+    write_shard(store, paths, b"xy", ShardReceipt(3, 1, 0, 1, 2), ShardOrigin("etag-of-another-input", "engine-one"))
+    write_shard(store, paths, b"xy", ShardReceipt(4, 1, 0, 1, 2), ShardOrigin("etag-one", "another-engine"))
+    assert finished_shards(store, paths, origin) == receipts
     store.delete(*names(store, paths.prefix))
-    assert finished_shards(store, paths, "etag-one") == {}
+    assert finished_shards(store, paths, origin) == {}

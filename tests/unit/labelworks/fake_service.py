@@ -25,6 +25,7 @@ class Misbehaviour:
 
     when: str
     status: int | None = None
+    body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     lose_answer: bool = False
     cut_after: int | None = None
@@ -55,6 +56,7 @@ class FakeService:
     def __init__(self) -> None:
         self.url = ""
         self.jobs: dict[str, Job] = {}
+        self.parts: dict[str, Job] = {}
         self.seen: list[Seen] = []
         self.misbehaviours: deque[Misbehaviour] = deque()
         self.honours_ranges = True
@@ -102,6 +104,8 @@ class FakeService:
         if rest == ["cancel"]:
             job.status, job.error = "failed", "cancelled"
             return _json(202, {"job_id": job.job_id})
+        if rest == ["results?partial=true"]:
+            return _json(200, {"job_id": job.job_id, "status": job.status, "parts": self._parts(job)})
         if rest == ["results"]:
             if job.status != "completed":
                 return _error(409, "CONFLICT", f"Job {job.job_id} is {job.status}")
@@ -110,6 +114,17 @@ class FakeService:
         if job.status == "processing":
             self._finish(job)
         return _json(200, state)
+
+    def _parts(self, job: Job) -> list[dict[str, Any]]:
+        """The job's lines, two a part; the second part is not finished."""
+        lines = job.results.splitlines(keepends=True)
+        parts = []
+        for first in range(0, len(lines), 2):
+            part = Job(f"{job.job_id}-{first}", job.task, results=b"".join(lines[first : first + 2]))
+            self.parts[part.job_id] = part
+            url = f"{self.url}/storage/{part.job_id}?signature=x"
+            parts.append({"first_item": first, "items": len(lines[first : first + 2]), "download_url": url})
+        return parts[:1] + parts[2:]
 
     def _create(self, request: Seen) -> tuple[int, dict[str, str], bytes]:
         task = json.loads(request.body)
@@ -154,7 +169,7 @@ class FakeService:
                 return _xml(403, "AccessDenied", "The form is not the one that was asked for")
             self.jobs[fields[0][1].decode()].upload = fields[-1][1]
             return 204, {}, b""
-        job = self.jobs[request.path.partition("?")[0].removeprefix("/storage/")]
+        job = (self.jobs | self.parts)[request.path.partition("?")[0].removeprefix("/storage/")]
         headers = {"ETag": job.etag, "Accept-Ranges": "bytes"}
         wanted = request.headers["Range"]
         stale = self.honours_if_range and request.headers["If-Range"] not in (None, job.etag)
@@ -195,7 +210,8 @@ def running_service() -> Iterator[FakeService]:
             if wrong is not None:
                 service.misbehaviours.remove(wrong)
             if wrong is not None and wrong.status is not None:
-                self._send(*_error(wrong.status, "TOLD_TO", "As told"), extra=wrong.headers)
+                status, headers, body = _error(wrong.status, "TOLD_TO", "As told")
+                self._send(status, headers, body if wrong.body is None else wrong.body, extra=wrong.headers)
                 return
             answer = service.answer(seen)
             if wrong is not None and wrong.lose_answer:

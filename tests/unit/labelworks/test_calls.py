@@ -203,6 +203,35 @@ def test_deleting_an_unknown_job_is_not_found(perform: Perform) -> None:
         perform("batches.delete")("batch_none")
 
 
+PROXYS_404 = {"status": 404, "body": b"Path '/v1/batch' not found. Ping http://.../-/routes for available routes."}
+
+
+def test_a_404_that_is_not_the_services_is_asked_again(perform: Perform, service: FakeService) -> None:
+    job = service.add_completed(b"{}\n")
+    service.misbehave("GET /v1/batch/", **PROXYS_404)
+    assert perform("batches.retrieve")(job.job_id).status == "completed"
+    assert len(service.requests_to("GET /v1/batch/")) == 2
+
+
+def test_a_404_that_stays_a_proxys_is_no_unknown_job(service: FakeService) -> None:
+    service.misbehave("DELETE /v1/batch/", **PROXYS_404)
+    with (
+        Labelworks(api_key="lw_test", base_url=service.url, max_retries=0) as client,
+        pytest.raises(ServerError, match="no service at this address"),
+    ):
+        client.batches.delete("batch_none")
+
+
+def test_a_call_that_is_carried_out_once_is_repeated_after_a_500_and_others_are_not(
+    perform: Perform, service: FakeService
+) -> None:
+    service.misbehave("POST /v1/batch", status=500)
+    job_id = perform("batches.create")(labels=["a"]).job_id
+    service.misbehave("DELETE /v1/batch/", status=500)
+    with pytest.raises(ServerError, match="As told"):
+        perform("batches.delete")(job_id)
+
+
 def test_an_upload_is_sent_whole_again_after_its_connection_broke(
     perform: Perform, service: FakeService, tmp_path: Path
 ) -> None:

@@ -135,3 +135,19 @@ def test_a_stream_that_is_left_early_closes_its_connection(client: Labelworks, s
     assert next(results).id == 0
     results.close()  # type: ignore[attr-defined]
     assert [result.id for result in client.batches.results(job.job_id)][-1] == 1999
+
+
+def test_partial_results_come_with_the_numbers_of_their_items(perform: Perform, service: FakeService) -> None:
+    job = service.add_completed(b"".join(json.dumps(line).encode() + b"\n" for line in LINES[:7]))
+    job.status = "processing"
+    assert [(item, result.id) for item, result in perform("batches.partial_results")(job.job_id)] == [
+        (item, item) for item in (0, 1, 4, 5, 6)
+    ]
+    assert perform("batches.raw_partial_results")(job.job_id)[3] == (5, json.dumps(LINES[5]).encode())
+
+
+def test_a_part_whose_address_has_expired_is_asked_for_anew(perform: Perform, service: FakeService) -> None:
+    job = service.add_completed(RESULTS[: RESULTS.index(b"\n") + 1])
+    service.misbehave("GET /storage", lose_answer=True)
+    assert [item for item, _ in perform("batches.partial_results")(job.job_id)] == [0]
+    assert len(service.requests_to("partial=true")) == 2

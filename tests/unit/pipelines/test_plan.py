@@ -24,7 +24,7 @@ def plan_of(data: bytes, step: int) -> Plan:
         )
         for cut in cuts
     ]
-    return make_plan(VERSION, cuts, scans)
+    return make_plan(VERSION, cuts, scans, "engine")
 
 
 @given(data=input_bytes(), step=st.integers(1, 60))
@@ -50,7 +50,7 @@ def test_a_plan_is_in_file_order_without_gaps_in_its_items(data: bytes, step: in
 
 def test_ranges_without_items_are_left_out_and_their_numbers_are_kept() -> None:
     scans = [RangeScan(items=count, tokens=count * 1.4, has_object=True) for count in (0, 2, 0, 0, 3, 0)]
-    plan = make_plan(VERSION, cut_ranges(60, min_bytes=10, max_bytes=10, wanted=1), scans)
+    plan = make_plan(VERSION, cut_ranges(60, min_bytes=10, max_bytes=10, wanted=1), scans, "engine")
     assert [(planned.index, planned.first_item, planned.items) for planned in plan.ranges] == [(1, 0, 2), (4, 2, 3)]
     assert [(planned.start, planned.end) for planned in plan.ranges] == [(10, 20), (40, 50)]
     assert plan.estimated_tokens == estimate_tokens(scans) == 7

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.job import JobConfig, JobRecord
+from serve_app.saved_classifier import SavedClassifier
 from serve_app.schemas import BatchStatus, BatchSummary, CreateBatch
 
 LABELS = ["billing", "bug"]
@@ -107,9 +108,49 @@ def test_labels_are_required() -> None:
     assert "labels is required" in refusal(labels=None)[1]
 
 
-def test_a_classifier_is_refused_for_now_and_never_together_with_labels() -> None:
-    assert "not available yet" in refusal(classifier="mine@v2")[1]
+def saved_classifier(**fields: Any) -> SavedClassifier:
+    return SavedClassifier(name="mine", version=2, created_at=datetime(2026, 11, 1, tzinfo=UTC), **fields)
+
+
+def test_a_classifier_stands_for_everything_that_it_was_saved_with() -> None:
+    saved = saved_classifier(
+        labels=("a", "b"), descriptions={"a": "x"}, examples={"b": ("y",)}, source_type="z", mode="multi", threshold=0.7
+    )
+    config = CreateBatch(classifier="mine").config(saved=saved)
+    assert config == JobConfig(
+        labels=("a", "b"),
+        descriptions={"a": "x"},
+        examples={"b": ("y",)},
+        source_type="z",
+        mode="multi",
+        threshold=0.7,
+        classifier="mine@v2",
+    )
+
+
+@pytest.mark.parametrize("sent", [{"mode": "single"}, {"threshold": 0.3}, {"mode": "multi", "threshold": 0.0}])
+def test_mode_and_threshold_that_are_sent_beside_a_classifier_hold_instead_of_its_own(sent: dict[str, Any]) -> None:
+    saved = saved_classifier(labels=("a",), mode="multi", threshold=0.7)
+    config = CreateBatch(classifier="mine", **sent).config(saved=saved)
+    assert {"mode": config.mode, "threshold": config.threshold} == {"mode": "multi", "threshold": 0.7} | sent
+
+
+def test_a_classifier_is_refused_together_with_labels() -> None:
     assert "not both" in refusal(classifier="mine", labels=LABELS)[1]
+
+
+@pytest.mark.parametrize(
+    "field", [{"descriptions": {"a": "x"}}, {"examples": {}}, {"source_type": "x"}, {"text_type": "x"}]
+)
+def test_what_a_classifier_was_saved_with_is_refused_beside_it(field: dict[str, Any]) -> None:
+    (name,) = field
+    assert f"{name} belongs to the saved classifier" in refusal(classifier="mine", **field)[1]
+    CreateBatch.model_validate({"classifier": "mine", name: None})
+
+
+@pytest.mark.parametrize("reference", ["", "@v1", "mine@", "mine@2", "mine@v0", "../mine", "mi ne", "mine@v1@v2"])
+def test_what_cannot_be_a_classifier_is_refused(reference: str) -> None:
+    assert "is written as its name" in refusal(classifier=reference)[1]
 
 
 @pytest.mark.parametrize("name", ["descriptions", "examples"])
@@ -235,6 +276,7 @@ def test_a_status_has_the_contracts_fields_and_ours() -> None:
         "eta_seconds",
         "cost_usd",
         "model",
+        "classifier",
         "attempt",
         "expires_at",
     ]

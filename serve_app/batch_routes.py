@@ -1,0 +1,138 @@
+"""The calls of a job: create, start, poll, download, cancel, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import string
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from pipelines.exceptions import Conflict
+from pipelines.job import is_same_start, require_startable
+from pipelines.layout import JobPaths
+from serve_app.classifier_routes import named_classifier
+from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses
+from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
+from serve_app.job_repository import IdempotencyKey
+from serve_app.partial_results import partial_results
+from serve_app.schemas import (
+    BatchCancelled,
+    BatchCreated,
+    BatchDeleted,
+    BatchResults,
+    BatchStarted,
+    BatchStatus,
+    BatchSummary,
+    CreateBatch,
+    PartialResults,
+)
+
+_LISTED_JOBS = 20
+_JOB_ID_ALPHABET = string.ascii_lowercase + string.digits
+
+JobId = Annotated[str, Path(examples=["batch_4f8k2m9x1q7w3e5r"])]
+
+batch = APIRouter(prefix="/v1", tags=["batch"])
+
+
+@batch.post("/batch", status_code=201, summary="Create a job", responses=error_responses(409))
+async def create_batch(
+    body: CreateBatch, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+) -> BatchCreated:
+    """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
+    key = None
+    if idempotency_key is not None:
+        key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json(exclude={"priority", "cache"})))
+    config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
+    job = await services.registry.create(account, _new_job_id(), config, key)
+    paths = JobPaths(account, job.job_id)
+    form = await asyncio.to_thread(
+        services.store.presign_upload,
+        paths.input,
+        max_bytes=MAX_INPUT_BYTES,
+        seconds=services.settings.upload_url_seconds,
+    )
+    return BatchCreated(job_id=job.job_id, upload_url=form.url, upload_fields=form.fields, input_key=paths.input)
+
+
+@batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=error_responses(400, 404, 409))
+async def start_batch(
+    job_id: JobId, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+) -> BatchStarted:
+    """A pending or failed job whose file is uploaded. A failed job goes on where it ended.
+
+    With an `Idempotency-Key`, repeating the call that started the job is a 202 again instead of a 409.
+    """
+    start_key = None if idempotency_key is None else _hash(idempotency_key)
+    job = await services.registry.get(account, job_id)
+    if not is_same_start(job, start_key):
+        require_startable(job)
+        found, estimate = await asyncio.to_thread(
+            inspect_upload, services.store, JobPaths(account, job.job_id), services.settings, job.config.model
+        )
+        await services.registry.start(account, job.job_id, found, estimate, start_key)
+    return BatchStarted(job_id=job.job_id)
+
+
+@batch.post(
+    "/batch/{job_id}/cancel",
+    status_code=202,
+    summary="Cancel a processing job",
+    responses=error_responses(404, 409, 422),
+)
+async def cancel_batch(job_id: JobId, account: Account, services: Serving) -> BatchCancelled:
+    """Ours. The job ends as `failed` with the error `cancelled`; started again, it goes on where it was."""
+    job = await services.registry.cancel(account, job_id)
+    return BatchCancelled(job_id=job.job_id)
+
+
+@batch.get("/batch", summary="The 20 newest jobs", responses=error_responses())
+async def list_batches(account: Account, services: Serving) -> list[BatchSummary]:
+    jobs = await services.registry.newest(account, _LISTED_JOBS)
+    return [BatchSummary(**job.model_dump(include=set(BatchSummary.model_fields))) for job in jobs]
+
+
+@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=error_responses(404, 422))
+async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> BatchStatus:
+    job = await services.registry.get(account, job_id)
+    return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
+
+
+@batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=error_responses(404, 409))
+async def batch_results(
+    job_id: JobId,
+    account: Account,
+    services: Serving,
+    partial: Annotated[
+        bool, Query(description="Ours: what is finished so far, in parts, also of a failed job.")
+    ] = False,
+) -> BatchResults | PartialResults:
+    job = await services.registry.get(account, job_id)
+    if partial:
+        return await asyncio.to_thread(partial_results, services.store, job, services.settings)
+    if job.status != "completed":
+        raise Conflict(f"Job {job.job_id} is {job.status}; results are there once it is completed.", status=job.status)
+    url = await asyncio.to_thread(
+        services.store.presign_download,
+        JobPaths(account, job.job_id).results,
+        filename=f"{job.job_id}.ndjson",
+        seconds=services.settings.download_url_seconds,
+    )
+    return BatchResults(job_id=job.job_id, download_url=url)
+
+
+@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=error_responses(404, 409, 422))
+async def delete_batch(job_id: JobId, account: Account, services: Serving) -> BatchDeleted:
+    await services.registry.delete(account, job_id)
+    return BatchDeleted(job_id=job_id)
+
+
+def _new_job_id() -> str:
+    return "batch_" + "".join(secrets.choice(_JOB_ID_ALPHABET) for _ in range(16))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

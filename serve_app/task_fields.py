@@ -1,0 +1,124 @@
+"""The fields that say what to classify into, as every request that takes them reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from models.task import Mode
+from pipelines.exceptions import RequestInvalid
+from pipelines.job import JobConfig, TaskConfig
+from serve_app.saved_classifier import ClassifierReference, SavedClassifier
+
+MAX_LABELS = 200
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Threshold = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
+
+
+class FieldError(ValueError):
+    """A rule that one field breaks."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class LabelFields(BaseModel):
+    """Labels and what helps to tell them apart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
+        None, description="1 to 200 different labels of 1 to 100 characters."
+    )
+    descriptions: dict[Label, Text] | None = Field(None, description="What a label means, by label.")
+    examples: dict[Label, list[Text]] | None = Field(None, description="Texts that have a label, by label.")
+    source_type: str | None = Field(
+        None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
+    )
+    text_type: str | None = Field(
+        None, max_length=200, description="An alias of `source_type`.", json_schema_extra={"deprecated": True}
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.require_labels()
+        for name in ("descriptions", "examples"):
+            unknown = [label for label in getattr(self, name) or {} if label not in (self.labels or ())]
+            if unknown:
+                raise FieldError(name, f"Every key of {name} must be one of labels; {unknown[0]!r} is not")
+        if None not in (self.source_type, self.text_type) and self.source_type != self.text_type:
+            raise FieldError("text_type", "text_type is an alias of source_type; send only one of them")
+        return self
+
+    def require_labels(self) -> None:
+        """Raises FieldError unless there are different labels."""
+        if self.labels is None:
+            raise FieldError("labels", "labels is required: a list of 1 to 200 different strings")
+        if len(set(self.labels)) < len(self.labels):
+            raise FieldError("labels", "Labels must be unique")
+
+    def task_config(self, mode: Mode, threshold: float) -> TaskConfig:
+        return TaskConfig(
+            labels=tuple(self.labels or ()),
+            descriptions=self.descriptions or {},
+            examples={label: tuple(texts) for label, texts in (self.examples or {}).items()},
+            source_type=(self.source_type or self.text_type or "").strip() or None,
+            mode=mode,
+            threshold=threshold,
+        )
+
+
+class TaskChoice(LabelFields):
+    """Labels, or a saved classifier instead of them."""
+
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
+        None, description="1 to 200 different labels of 1 to 100 characters. Required unless `classifier` is given."
+    )
+    classifier: str | None = Field(
+        None,
+        max_length=200,
+        description="A saved classifier instead of `labels`: `name` is its newest version, `name@v2` its version 2."
+        " Resolved at once: what is saved later changes nothing.",
+    )
+    model: str | None = Field(
+        None, max_length=200, description="Ours: one of the engines that the operator allows; none: the default."
+    )
+    priority: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
+    cache: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
+
+    def require_labels(self) -> None:
+        if self.classifier is None:
+            super().require_labels()
+            return
+        if self.labels is not None:
+            raise FieldError("classifier", "Send either labels or classifier, not both")
+        for name in ("descriptions", "examples", "source_type", "text_type"):
+            if getattr(self, name) is not None:
+                raise FieldError(
+                    name, f"{name} belongs to the saved classifier; send labels instead of classifier to say it here"
+                )
+        try:
+            ClassifierReference.parse(self.classifier)
+        except ValueError as error:
+            raise FieldError("classifier", str(error)) from error
+
+    def chosen(
+        self, models: Sequence[str], saved: SavedClassifier | None, *, mode: Mode, threshold: float
+    ) -> JobConfig:
+        """The request with ``saved``, the classifier that it names, in the place of labels.
+
+        ``models`` are those allowed, the default first; raises RequestInvalid.
+        """
+        if self.model is not None and self.model not in models:
+            raise RequestInvalid(f"model: must be one of {', '.join(models)}, not {self.model[:50]!r}", field="model")
+        task = self.task_config(mode, threshold) if saved is None else saved.with_answers(mode, threshold)
+        return JobConfig(
+            model=self.model or models[0],
+            classifier=saved and saved.reference,
+            **{name: getattr(task, name) for name in TaskConfig.model_fields},
+        )

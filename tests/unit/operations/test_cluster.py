@@ -1,0 +1,163 @@
+"""cluster.yaml, checked offline by the code that will read it: Ray's launcher, botocore, Ray's command line, make."""
+
+import copy
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts.scripts import cli as ray_cli
+from ray.serve.scripts import cli as serve_cli
+
+from tests.unit.operations.cluster_files import ROOT, cluster, serve_config
+
+REMOTE_ROOT = "~/labelworks"
+NODE_TYPES = sorted(cluster()["available_node_types"])
+COMMAND_LISTS = (
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+)
+
+
+def commands() -> Iterator[str]:
+    """The single commands of every shell line."""
+    for name in COMMAND_LISTS:
+        for line in cluster()[name]:
+            yield from (part.strip() for part in re.split(r"&&|\|\||;|\bdo\b|\buntil\b|\bwhile\b|\bdone\b|'", line))
+
+
+def arguments_of(program: str) -> list[list[str]]:
+    """The arguments of every call of a program of the virtual environment."""
+    path = f"{REMOTE_ROOT}/.venv/bin/{program}"
+    return [shlex.split(command.partition(path)[2]) for command in commands() if path in command]
+
+
+def node_config(node_type: str) -> dict[str, Any]:
+    config: dict[str, Any] = cluster()["available_node_types"][node_type]["node_config"]
+    return config
+
+
+def test_rays_launcher_accepts_the_file() -> None:
+    validate_config(prepare_config(copy.deepcopy(cluster())))
+
+
+def test_rays_launcher_would_refuse_a_misspelt_field() -> None:
+    misspelt = cluster() | {"idle_timeout": 5}
+
+    with pytest.raises(Exception, match="idle_timeout"):
+        validate_config(prepare_config(misspelt))
+
+
+@pytest.mark.parametrize("node_type", NODE_TYPES)
+def test_ec2_knows_every_parameter_of_a_node(node_type: str) -> None:
+    shape = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+
+    report = ParamValidator().validate(node_config(node_type) | {"MinCount": 1, "MaxCount": 1}, shape)
+
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_the_security_groups_rules_are_ones_that_ec2_knows() -> None:
+    model = botocore.session.get_session().get_service_model("ec2")
+    shape = model.operation_model("AuthorizeSecurityGroupIngress").input_shape
+    rules = cluster()["provider"]["security_group"]["IpPermissions"]
+
+    report = ParamValidator().validate({"GroupId": "sg-1", "IpPermissions": rules}, shape)
+
+    assert not report.has_errors(), report.generate_report()
+    assert all(span["CidrIp"] != "0.0.0.0/0" for rule in rules for span in rule["IpRanges"])
+
+
+def test_the_head_offers_no_cpu_and_every_gpu_worker_whole_gpus() -> None:
+    types = cluster()["available_node_types"]
+
+    assert types[cluster()["head_node_type"]]["resources"] == {"CPU": 0}
+    workers = {name: each for name, each in types.items() if name != cluster()["head_node_type"]}
+    assert all(each["min_workers"] == 0 for each in workers.values())
+    assert all(float(each["resources"].get("GPU", 0)).is_integer() for each in workers.values())
+    assert sum(each["max_workers"] for each in workers.values()) <= cluster()["max_workers"]
+
+
+def test_workers_have_a_profile_of_their_own_and_no_node_serves_its_credentials_to_the_network() -> None:
+    head = cluster()["head_node_type"]
+
+    assert all(node_config(each)["IamInstanceProfile"]["Name"].startswith("labelworks-") for each in NODE_TYPES)
+    assert all(
+        node_config(each)["IamInstanceProfile"] != node_config(head)["IamInstanceProfile"]
+        for each in NODE_TYPES
+        if each != head
+    )
+    assert all(
+        node_config(each)["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        for each in NODE_TYPES
+    )
+
+
+def test_the_job_registry_counts_the_gpus_that_the_cluster_can_have() -> None:
+    types = cluster()["available_node_types"].values()
+    gpus = sum(each["max_workers"] * each["resources"].get("GPU", 0) for each in types if "max_workers" in each)
+    settings = serve_config()["applications"][0]["args"]
+
+    assert settings["classifier_slots"] * settings["classifier_gpus"] == gpus
+
+
+def test_every_call_of_ray_and_serve_is_one_that_their_command_lines_parse() -> None:
+    calls = [(ray_cli, call) for call in arguments_of("ray")] + [(serve_cli, call) for call in arguments_of("serve")]
+
+    assert len(calls) >= 5
+    for group, (name, *arguments) in calls:
+        group.commands[name].make_context(name, arguments)
+
+
+def test_every_start_of_ray_demands_the_token_and_the_dashboard_listens_to_its_own_machine_only() -> None:
+    starts = [command for command in commands() if "/ray start" in command or "/serve deploy" in command]
+
+    assert len(starts) == 3
+    assert all("RAY_AUTH_MODE=token" in start for start in starts)
+    assert "--dashboard-host=127.0.0.1" in next(start for start in starts if "--head" in start)
+    assert cluster()["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_every_file_that_a_command_names_is_in_the_repository() -> None:
+    assert cluster()["file_mounts"][REMOTE_ROOT] == "."
+    named = [word for command in commands() for word in shlex.split(command) if word.startswith(REMOTE_ROOT + "/")]
+    files = [word.removeprefix(REMOTE_ROOT + "/") for word in named if "/.venv/" not in word]
+
+    assert files
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+def test_the_commands_that_make_runs_on_a_node_exist() -> None:
+    targets = [shlex.split(command) for command in commands() if command.startswith("make ")]
+
+    assert len(targets) == 2
+    for _, option, folder, *rest in targets:
+        assert (option, folder) == ("-C", REMOTE_ROOT)
+        planned = subprocess.run(["make", "-n", *rest], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        extras = rest[1].removeprefix("EXTRAS=")
+        assert f"'.[{extras}]'" in planned
+        assert set(extras.split(",")) <= declared_extras()
+
+
+def test_a_node_installs_the_engines_that_its_jobs_may_ask_for() -> None:
+    models = serve_config()["applications"][0]["args"]["models"]
+    installed = {
+        extra for each in cluster()["worker_setup_commands"] for extra in each.partition("EXTRAS=")[2].split(",")
+    }
+
+    assert {model for model in models if model in declared_extras()} <= installed
+
+
+def declared_extras() -> set[str]:
+    text = Path(ROOT / "pyproject.toml").read_text()
+    section = text.partition("[project.optional-dependencies]")[2].partition("\n[project.scripts]")[0]
+    return set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
