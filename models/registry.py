@@ -45,6 +45,15 @@ def load_engine(name: str = "minilm", *, threads: int | None = None, weights: st
     return _module(name).load(threads, weights)
 
 
+def uses_gpu(name: str) -> bool:
+    """Whether the engine computes on a GPU where it is given one: its module says ``USES_GPU = True``."""
+    try:
+        return bool(getattr(_module(name), "USES_GPU", False))
+    except (ImportError, UnknownEngine):
+        # It fails where it is loaded, for the job that asks for it, not for whoever counts GPUs.
+        return False
+
+
 @lru_cache(maxsize=8)
 def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> TokenCounter:
     """Counts tokens as the engine does, without its weights; loaded once a process. Raises as load_engine does."""

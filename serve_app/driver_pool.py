@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipelines.driver import Assignment, JobDriver, driver_name
+from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import LabelworksError
 from pipelines.job import JobRecord
 from pipelines.job_input import JobInput
@@ -33,6 +34,7 @@ HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 class _Driver:
     actor: Any
     holds: Running
+    on_gpu: bool
     heard_at: float
     reports: int = 0
     died: bool = False
@@ -52,9 +54,9 @@ class DriverPool:
     def job_ids(self) -> list[str]:
         return list(self._drivers)
 
-    def running(self) -> list[Running]:
-        """The classifier slots that are taken, by job."""
-        return [driver.holds for driver in self._drivers.values()]
+    def running(self, on_gpu: bool) -> list[Running]:
+        """The classifier slots that are taken on GPUs, or on CPUs, by job."""
+        return [driver.holds for driver in self._drivers.values() if driver.on_gpu == on_gpu]
 
     def launch(self, job: JobRecord) -> None:
         """Start a driver for a job whose input, run and slots are set."""
@@ -74,7 +76,7 @@ class DriverPool:
             .remote(self._settings, registry)
         )
         source = JobInput(JobPaths(job.account, job.job_id), job.input)
-        driver = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
+        driver = self._driver(actor, job)
         ended = actor.run.remote(Assignment(source, job.config, job.run, job.slots))
         driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
         self._drivers[job.job_id] = driver
@@ -85,7 +87,11 @@ class DriverPool:
             actor = ray.get_actor(driver_name(job.job_id, job.run), namespace=NAMESPACE)
         except ValueError:
             return
-        self._drivers[job.job_id] = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
+        self._drivers[job.job_id] = self._driver(actor, job)
+
+    def _driver(self, actor: Any, job: JobRecord) -> _Driver:
+        holds = Running(job.slots, job.in_kept_slots)
+        return _Driver(actor, holds, runs_on_gpu(self._settings, job.config.model), time.monotonic())
 
     @contextmanager
     def hearing(self, job_id: str) -> Iterator[None]:
@@ -125,11 +131,11 @@ class DriverPool:
             driver.died = True
 
 
-def classifier_slots(settings: Settings) -> int:
-    """How many classifiers the cluster can run at once, leaving some CPU for reading and writing."""
+def classifier_slots(settings: Settings, resources: Mapping[str, float], on_gpu: bool) -> int:
+    """How many classifiers a cluster with these resources runs at once on its GPUs, or on its CPUs, some of which
+    are left to reading and writing."""
     if settings.classifier_slots is not None:
         return settings.classifier_slots
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    if settings.classifier_gpus:
+    if on_gpu:
         return max(int(resources.get("GPU", 0)) // settings.classifier_gpus, 1)
     return max(int((resources.get("CPU", 1.0) - _IO_CPUS) / settings.classifier_cpus), 1)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import ray
 
+from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import (
     AccountBusy,
     DriverSuperseded,
@@ -329,15 +330,21 @@ class JobRegistry:
             self._drivers.launch(changed)
 
     async def _admit(self, queue: Sequence[JobRecord]) -> None:
-        slots = await asyncio.to_thread(classifier_slots, self._settings)
-        capacity = Capacity.of(slots, self._settings.kept_slots_share)
-        waiting = [self._waiting(job, capacity) for job in queue]
-        for admission in admit(capacity, self._drivers.running(), waiting):
-            event = DriverAssigned(slots=admission.slots, in_kept_slots=admission.in_kept)
-            try:
-                self._drivers.launch(await self._change(admission.job_id, event))
-            except DriverSuperseded:
-                logger.info("job %s was cancelled before it was launched", admission.job_id)
+        """Jobs for GPUs and jobs for CPUs wait for slots of their own."""
+        resources: Mapping[str, float] = await asyncio.to_thread(ray.cluster_resources)
+        for on_gpu in (True, False):
+            jobs = [job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu]
+            if not jobs:
+                continue
+            slots = classifier_slots(self._settings, resources, on_gpu)
+            capacity = Capacity.of(slots, self._settings.kept_slots_share)
+            waiting = [self._waiting(job, capacity) for job in jobs]
+            for admission in admit(capacity, self._drivers.running(on_gpu), waiting):
+                event = DriverAssigned(slots=admission.slots, in_kept_slots=admission.in_kept)
+                try:
+                    self._drivers.launch(await self._change(admission.job_id, event))
+                except DriverSuperseded:
+                    logger.info("job %s was cancelled before it was launched", admission.job_id)
 
     def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
         size = job.input.size if job.input else 0

@@ -27,6 +27,7 @@ from models.tokenization import TextTokenizer
 from models.weights import model_folder
 
 NAME = "embedding"
+USES_GPU = True
 DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
 INSTALL = "pip install 'labelworks[embedding]'"
 TEXTS_AT_ONCE = {"cuda": 65_536, "cpu": 8_192}

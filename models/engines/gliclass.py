@@ -31,6 +31,7 @@ from models.weights import model_folder
 from models.window_encoder import SpecialTokens
 
 NAME = "gliclass"
+USES_GPU = True
 DEFAULT_MODEL = "knowledgator/gliclass-base-v3.0"
 INSTALL = "pip install 'labelworks[gliclass]'"
 WINDOW = 1_024

@@ -37,6 +37,7 @@ from models.weights import model_folder
 logger = logging.getLogger(__name__)
 
 NAME = "llm"
+USES_GPU = True
 DEFAULT_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 INSTALL = "pip install 'labelworks[llm]' for a GPU, or 'labelworks[embedding]' for a CPU"
 TEXTS_AT_ONCE = 65_536

