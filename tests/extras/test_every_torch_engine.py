@@ -12,7 +12,8 @@ from models.protocol import Engine
 from models.registry import engine_names, load_engine, load_token_counter
 from models.task import ClassificationTask
 from tests.extras.confidences import confidences
-from tests.extras.tiny_models import save_tiny_bert, save_tiny_entailment, save_tiny_gliclass, save_tiny_llm
+from tests.extras.tiny_llm import save_tiny_llm
+from tests.extras.tiny_models import save_tiny_bert, save_tiny_entailment, save_tiny_gliclass
 from tests.unit.models.sample_texts import ODD, ORDINARY
 
 MAKERS: dict[str, Callable[[Path], Path]] = {

@@ -12,7 +12,8 @@ from models.engines.llm_tokens import PromptTokenizer, PromptTokens
 from models.exceptions import ModelError, ModelUnavailable
 from models.task import ClassificationTask
 from tests.extras.confidences import confidences
-from tests.extras.tiny_models import save_tiny_bert, save_tiny_llm
+from tests.extras.tiny_llm import save_tiny_llm
+from tests.extras.tiny_models import save_tiny_bert
 
 LABELS = ("sport", "war", "money")
 TASK = ClassificationTask(
