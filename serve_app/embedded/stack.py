@@ -24,7 +24,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.proxy_answers import install_proxy_answers
+from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_ACCOUNT = "default"
 _OBJECT_STORE_BYTES = 1024 * MIB
 _WATCH_SECONDS = 1.0
+_RAY_TIMED_OUT = "timed out during startup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,21 @@ def is_running(folder: Path) -> bool:
 
 def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    install_proxy_answers()
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=_OBJECT_STORE_BYTES,
-    )
+    configure_proxy()
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+        )
+    except Exception as error:
+        # Ray has no exception of its own for this, and its time to start is fixed.
+        if _RAY_TIMED_OUT not in str(error):
+            raise
+        raise EmbeddedStackError("Ray did not start in time, the machine is too busy: start the stack again") from error
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
