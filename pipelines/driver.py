@@ -22,6 +22,8 @@ from pipelines.plan import Plan
 from pipelines.progress import ProgressTracker
 from pipelines.run import JobObserver, Totals, run_job
 from pipelines.settings import Settings
+from pipelines.warm_up import warm_up
+from pipelines.work import Work, WorkTally
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +49,12 @@ class JobDriver(JobObserver):
 
     def __init__(self, settings: Settings, registry: Any) -> None:
         self._settings = settings
+        self._store = ObjectStore(settings)
         self._registry = registry
         # A heartbeat must not wait long for the storage.
         self._records = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
         self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
+        self._work = WorkTally()
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
@@ -66,7 +70,7 @@ class JobDriver(JobObserver):
         error: str | None = None
         try:
             totals = run_job(
-                ObjectStore(self._settings),
+                self._store,
                 self._settings,
                 assignment.job,
                 assignment.config,
@@ -83,9 +87,19 @@ class JobDriver(JobObserver):
             self._ended.set()
         self._finish(assignment, totals, error)
 
+    def ping(self) -> None:
+        """Answers once the process is up."""
+
+    def prepare(self) -> None:
+        """Load what every job needs, here and in processes of this driver's own that wait for its classifiers."""
+        warm_up(self._store, self._settings)
+
     def begin_range(self, index: int) -> Attempt:
         """A classifier takes the range on; if another did before, it died over it."""
-        return self._attempts[index].begin()
+        attempt = self._attempts[index].begin()
+        if attempt.number > 1:
+            self._work.add(Work(range_retries=1))
+        return attempt
 
     def range_group(self, index: int, span: Span) -> None:
         """The classifier that has the range is about to classify these texts of it."""
@@ -95,6 +109,10 @@ class JobDriver(JobObserver):
         """So many items of the range are answered in this attempt."""
         if self._tracker:
             self._tracker.partial(index, attempt, completed, failed)
+
+    def range_classified(self, work: Work) -> None:
+        """A classifier has answered a range."""
+        self._work.add(work)
 
     def entered(self, phase: Phase) -> None:
         self._phase = phase
@@ -166,6 +184,7 @@ class JobDriver(JobObserver):
             progress=now.progress,
             rows_per_second=now.rows_per_second,
             eta_seconds=now.eta_seconds,
+            work=self._work.total(),
         )
 
     def _finish(self, assignment: Assignment, totals: Totals | None, error: str | None) -> None:
@@ -194,7 +213,3 @@ def explain(failure: BaseException) -> str:
             return cause.message
         cause = getattr(cause, "cause", None) or cause.__cause__
     return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
-
-
-def driver_name(job_id: str, run: int) -> str:
-    return f"driver-{job_id}-{run}"
