@@ -37,8 +37,12 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Each prints a line of JSON last; what they printed last time is in benchmarks/RESULTS.md. About a quarter of an hour.
 bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.small_job
 	$(BIN)/python -m benchmarks.job_throughput
+	$(BIN)/python -m benchmarks.api_load
+	$(BIN)/python -m benchmarks.scaling
 
 # What a node of a cluster needs: the service with the extras of its engines, and the weights.
 EXTRAS ?= server

@@ -1,14 +1,15 @@
 """A whole job through the API against the bare engine: the same texts, model and cores in the same run.
 
-``python -m benchmarks.job_throughput [--texts 20000]`` starts the embedded stack in a temporary folder, runs a small
-job for the fixed cost and a large one for the speed, times ``engine.classify`` on the large one's texts in a process
-of its own, and prints the ratio. The last line is JSON.
+``python -m benchmarks.job_throughput [--engine minilm] [--kind short] [--texts 20000]`` starts the embedded stack in a
+temporary folder, runs a small job for the fixed cost and a large one for the speed, times ``engine.classify`` on the
+large one's texts in a process of its own before and after, and prints the ratio. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,28 +22,29 @@ from labelworks import Labelworks
 from serve_app.embedded.stack import embedded_stack
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
+_POLL_SECONDS = 0.2
+_SETTLE_SECONDS = 8.0
 
 
-def run_job(client: Labelworks, folder: Path, items: list[str]) -> dict[str, Any]:
+def run_job(client: Labelworks, path: Path, engine: str) -> dict[str, Any]:
     """Seconds from start to completed, and the tokens of one job."""
-    path = folder / "input.ndjson"
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in items))
-    job = client.batches.create(labels=LABELS)
+    job = client.batches.create(labels=LABELS, model=engine)
     client.batches.upload(job, path)
     began = time.perf_counter()
     client.batches.start(job.job_id)
     while (state := client.batches.retrieve(job.job_id)).status == "processing":
-        time.sleep(0.05)
+        time.sleep(_POLL_SECONDS)
+    if state.status != "completed":
+        raise SystemExit(f"The job ended as {state.status}: {state.error}")
     return {"seconds": time.perf_counter() - began, "tokens": state.actual_tokens}
 
 
-def bare_engine(count: int) -> dict[str, Any]:
+def bare_engine(engine: str, items: list[str]) -> dict[str, Any]:
     """Seconds and tokens of the engine alone on the same texts, loaded and warm."""
     from models.registry import load_engine
     from models.task import ClassificationTask
 
-    classifier = load_engine("minilm").bind(ClassificationTask(labels=tuple(LABELS)))
-    items = generated("mixed", count)
+    classifier = load_engine(engine).bind(ClassificationTask(labels=tuple(LABELS)))
     classifier.classify(items[:200])
     began = time.perf_counter()
     predictions = classifier.classify(items)
@@ -51,41 +53,61 @@ def bare_engine(count: int) -> dict[str, Any]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    arguments.add_argument("--engine", default="minilm")
+    arguments.add_argument("--kind", default="short", help="short, mixed or long texts")
     arguments.add_argument("--texts", type=int, default=20_000)
     arguments.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     told = arguments.parse_args()
+    items = generated(told.kind, told.texts)
     if told.bare:
-        print(json.dumps(bare_engine(told.texts)))
+        print(json.dumps(bare_engine(told.engine, items)))
         return
-    bare = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.job_throughput", "--bare", "--texts", str(told.texts)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.splitlines()[-1]
-    )
-    with tempfile.TemporaryDirectory() as folder, embedded_stack(Path(folder)) as stack:
+    bare = [_bare_in_a_process()]
+    os.environ["LABELWORKS_MODELS"] = json.dumps([told.engine])
+    with tempfile.TemporaryDirectory() as name, embedded_stack(Path(name)) as stack:
         client = Labelworks(base_url=stack.url, api_key=stack.api_key)
-        run_job(client, Path(folder), generated("mixed", 100))
-        small = run_job(client, Path(folder), generated("mixed", 100))
-        large = run_job(client, Path(folder), generated("mixed", told.texts))
-    rates = {name: run["tokens"] / run["seconds"] for name, run in (("bare", bare), ("job", large))}
-    print(f"100 texts, start to completed: {small['seconds']:.1f} s")
-    print(f"{told.texts} texts: bare engine {rates['bare']:,.0f} tokens/s, whole job {rates['job']:,.0f} tokens/s")
+        small = _file(Path(name) / "small.ndjson", generated("mixed", 100))
+        run_job(client, small, told.engine)
+        time.sleep(_SETTLE_SECONDS)
+        fixed = run_job(client, small, told.engine)
+        time.sleep(_SETTLE_SECONDS)
+        whole = run_job(client, _file(Path(name) / "large.ndjson", items), told.engine)
+    bare.append(_bare_in_a_process())
+    bare_rate = sum(run["tokens"] for run in bare) / sum(run["seconds"] for run in bare)
+    rate = whole["tokens"] / whole["seconds"]
+    print(f"100 texts, start to completed: {fixed['seconds']:.1f} s")
+    print(
+        f"{told.texts} {told.kind} texts: bare {told.engine} {bare_rate:,.0f} tokens/s, whole job {rate:,.0f} tokens/s"
+    )
     print(
         json.dumps(
             {
+                "engine": told.engine,
+                "kind": told.kind,
                 "texts": told.texts,
-                "tokens": large["tokens"],
-                "small_job_seconds": round(small["seconds"], 2),
-                "job_seconds": round(large["seconds"], 2),
-                "bare_tokens_per_second": round(rates["bare"]),
-                "job_tokens_per_second": round(rates["job"]),
-                "ratio": round(rates["job"] / rates["bare"], 3),
+                "tokens": whole["tokens"],
+                "small_job_seconds": round(fixed["seconds"], 2),
+                "job_seconds": round(whole["seconds"], 2),
+                "bare_seconds": [round(run["seconds"], 2) for run in bare],
+                "bare_tokens_per_second": round(bare_rate),
+                "job_tokens_per_second": round(rate),
+                "ratio": round(rate / bare_rate, 3),
             }
         )
     )
+
+
+def _bare_in_a_process() -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.job_throughput", *sys.argv[1:], "--bare"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def _file(path: Path, items: list[str]) -> Path:
+    with path.open("w") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text in items)
+    return path
 
 
 if __name__ == "__main__":

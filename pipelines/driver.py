@@ -22,6 +22,7 @@ from pipelines.plan import Plan
 from pipelines.progress import ProgressTracker
 from pipelines.run import JobObserver, Totals, run_job
 from pipelines.settings import Settings
+from pipelines.warm_up import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class JobDriver(JobObserver):
 
     def __init__(self, settings: Settings, registry: Any) -> None:
         self._settings = settings
+        self._store = ObjectStore(settings)
         self._registry = registry
         self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
         self._phase: Phase = "scanning"
@@ -64,7 +66,7 @@ class JobDriver(JobObserver):
         error: str | None = None
         try:
             totals = run_job(
-                ObjectStore(self._settings),
+                self._store,
                 self._settings,
                 assignment.job,
                 assignment.config,
@@ -81,6 +83,13 @@ class JobDriver(JobObserver):
         finally:
             self._ended.set()
         self._finish(assignment, totals, error)
+
+    def ping(self) -> None:
+        """Answers once the process is up."""
+
+    def prepare(self) -> None:
+        """Load what every job needs, here and in processes of this driver's own that wait for its classifiers."""
+        warm_up(self._store, self._settings)
 
     def begin_range(self, index: int) -> Attempt:
         """A classifier takes the range on; if another did before, it died over it."""
@@ -169,7 +178,3 @@ def explain(failure: BaseException) -> str:
             return cause.message
         cause = getattr(cause, "cause", None) or cause.__cause__
     return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
-
-
-def driver_name(job_id: str, run: int) -> str:
-    return f"driver-{job_id}-{run}"

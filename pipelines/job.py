@@ -63,8 +63,8 @@ class JobRecord(BaseModel):
     """Everything that is known of a job; stored as ``job.json``.
 
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
-    the record's has been superseded. A driver holds ``slots`` classifiers. ``start_key`` is the idempotency key that
-    the attempt was started with. ``epoch`` is the registry that wrote the record.
+    the record's has been superseded. The actor named ``driver`` has it now, with ``slots`` classifiers. ``start_key``
+    is the idempotency key that the attempt was started with. ``epoch`` is the registry that wrote the record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,6 +90,7 @@ class JobRecord(BaseModel):
     input: InputVersion | None = None
     attempt: int = 0
     run: int = 0
+    driver: str | None = None
     driver_deaths: int = 0
     slots: int = 0
     in_kept_slots: bool = False
@@ -109,8 +110,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class DriverAssigned:
-    """A driver takes the job on, with a pool of ``slots`` classifiers. ``replaces_dead``: an earlier one died."""
+    """The named driver takes the job on, with a pool of ``slots`` classifiers. ``replaces_dead``: another one died."""
 
+    driver: str
     replaces_dead: bool = False
     slots: int = 1
     in_kept_slots: bool = False
@@ -167,6 +169,7 @@ def transition(job: JobRecord, event: Event) -> JobRecord:
             return job.model_copy(
                 update={
                     "run": job.run + 1,
+                    "driver": event.driver,
                     "driver_deaths": deaths,
                     "phase": "scanning",
                     "slots": event.slots,

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -92,7 +92,7 @@ class ObjectStore:
     """One bucket. Calls are retried with jittered backoff for ``s3_retry_seconds``.
 
     Raises StorageUnavailable when the storage still does not answer then, ObjectMissing for a key that is not there.
-    Can be pickled: a process makes its own connections. Thread-safe.
+    Can be pickled: the stores of a process share its connections. Thread-safe.
     """
 
     def __init__(self, settings: Settings, *, retry_seconds: float | None = None) -> None:
@@ -100,38 +100,14 @@ class ObjectStore:
         self._bucket = settings.s3_bucket
         self._retry_seconds = settings.s3_retry_seconds if retry_seconds is None else retry_seconds
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.endswith("client")}
-
-    def _make_client(self, endpoint: str | None) -> S3Client:
-        secret = self._settings.s3_secret_key
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=self._settings.s3_region,
-            aws_access_key_id=self._settings.s3_access_key,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                # Whoever wants an answer soon must not wait long for one try.
-                read_timeout=min(_READ_TIMEOUT_SECONDS, max(self._retry_seconds, 1.0)),
-                # Retried here instead, where the time limit and an interrupted body are known.
-                retries={"total_max_attempts": 1},
-                max_pool_connections=32,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if endpoint else "virtual"},
-            ),
-        )
-
-    @cached_property
+    @property
     def _client(self) -> S3Client:
-        return self._make_client(self._settings.s3_endpoint)
+        return _client_for(self._settings, self._settings.s3_endpoint, self._retry_seconds)
 
-    @cached_property
+    @property
     def _public_client(self) -> S3Client:
-        return self._make_client(self._settings.s3_public_endpoint or self._settings.s3_endpoint)
+        endpoint = self._settings.s3_public_endpoint or self._settings.s3_endpoint
+        return _client_for(self._settings, endpoint, self._retry_seconds)
 
     def _retried(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._retry_seconds
@@ -314,6 +290,31 @@ class MultipartUpload:
         """Give the upload up; one that is not there any more is no error."""
         with suppress(ObjectMissing):
             self._store._retried(lambda: self._store._client.abort_multipart_upload(**self._target))
+
+
+# Making one takes 0.2 s, and a task that is handed a store would make its own.
+@lru_cache(maxsize=8)
+def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) -> S3Client:
+    secret = settings.s3_secret_key
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            # Whoever wants an answer soon must not wait long for one try.
+            read_timeout=min(_READ_TIMEOUT_SECONDS, max(retry_seconds, 1.0)),
+            # Retried here instead, where the time limit and an interrupted body are known.
+            retries={"total_max_attempts": 1},
+            max_pool_connections=32,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint else "virtual"},
+        ),
+    )
 
 
 class _PreconditionFailed(Exception):

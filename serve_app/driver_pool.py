@@ -13,25 +13,23 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from pipelines.driver import Assignment, JobDriver, driver_name
+from pipelines.driver import Assignment
 from pipelines.exceptions import LabelworksError
 from pipelines.job import JobRecord
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.settings import Settings
 from serve_app.admission import Running
+from serve_app.spare_drivers import DriverProcess
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "labelworks"
 _IO_CPUS = 0.25
-# Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
-HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 
 
 @dataclass(slots=True)
 class _Driver:
-    actor: Any
+    process: DriverProcess
     holds: Running
     heard_at: float
     reports: int = 0
@@ -56,36 +54,21 @@ class DriverPool:
         """The classifier slots that are taken, by job."""
         return [driver.holds for driver in self._drivers.values()]
 
-    def launch(self, job: JobRecord) -> None:
-        """Start a driver for a job whose input, run and slots are set."""
+    def launch(self, job: JobRecord, process: DriverProcess) -> None:
+        """Give the driver a job whose input, run and slots are set."""
         if job.input is None:
             raise LabelworksError(f"Job {job.job_id} is processing without an input.")
-        registry = ray.get_runtime_context().current_actor
-        actor: Any = (
-            ray.remote(JobDriver)
-            .options(
-                name=driver_name(job.job_id, job.run),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                num_cpus=0,
-                resources=HEAD_RESOURCES,
-                max_concurrency=16,
-            )
-            .remote(self._settings, registry)
-        )
         source = JobInput(JobPaths(job.account, job.job_id), job.input)
-        driver = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
-        ended = actor.run.remote(Assignment(source, job.config, job.run, job.slots))
+        driver = _Driver(process, Running(job.slots, job.in_kept_slots), time.monotonic())
+        ended = process.actor.run.remote(Assignment(source, job.config, job.run, job.slots))
         driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
         self._drivers[job.job_id] = driver
 
     def adopt(self, job: JobRecord) -> None:
         """After the registry's restart: a driver that lives goes on, and is heard of by its next report."""
-        try:
-            actor = ray.get_actor(driver_name(job.job_id, job.run), namespace=NAMESPACE)
-        except ValueError:
-            return
-        self._drivers[job.job_id] = _Driver(actor, Running(job.slots, job.in_kept_slots), time.monotonic())
+        process = DriverProcess.named(job.driver) if job.driver else None
+        if process is not None:
+            self._drivers[job.job_id] = _Driver(process, Running(job.slots, job.in_kept_slots), time.monotonic())
 
     @contextmanager
     def hearing(self, job_id: str) -> Iterator[None]:
@@ -114,7 +97,7 @@ class DriverPool:
         """End the job's driver, and with it every actor that it owns."""
         driver = self._drivers.pop(job_id, None)
         if driver is not None:
-            ray.kill(driver.actor, no_restart=True)
+            driver.process.kill()
 
     async def _watch(self, driver: _Driver, ended: Any) -> None:
         """A driver's death is known as soon as Ray knows it, not only by its silence."""

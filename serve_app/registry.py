@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -44,6 +45,7 @@ from serve_app.driver_pool import DriverPool, classifier_slots
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
+from serve_app.spare_drivers import SpareDrivers
 
 logger = logging.getLogger(__name__)
 Saved = TypeVar("Saved")
@@ -76,13 +78,16 @@ class JobRegistry:
         self._saved_at: defaultdict[str, float] = defaultdict(float)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._drivers = DriverPool(settings)
+        self._spares = SpareDrivers(settings)
         for job in self._active.values():
-            if job.run:
-                self._drivers.adopt(job)
+            self._drivers.adopt(job)
+        self._spares.remove_strays({job.driver for job in self._active.values() if job.driver})
+        # Set when there may be something to reconcile at once.
+        self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._background = [
-            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS)),
-            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds)),
+            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news)),
+            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds, asyncio.Event())),
         ]
 
     async def ping(self) -> int:
@@ -162,7 +167,9 @@ class JobRegistry:
                     " time. Start this job when that one has ended.",
                     processing=busy,
                 )
-            return await self._save(started)
+            job = await self._save(started)
+        self._news.set()
+        return job
 
     async def cancel(self, account: str, job_id: str) -> JobRecord:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
@@ -171,7 +178,8 @@ class JobRegistry:
             require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
             self._drivers.dismiss(job_id)
-            return failed
+        self._news.set()
+        return failed
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
@@ -231,6 +239,7 @@ class JobRegistry:
             event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
         with self._drivers.hearing(job_id):
             await self._change(job_id, event)
+        self._news.set()
 
     async def _change(self, job_id: str, event: Event) -> JobRecord:
         """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""
@@ -268,13 +277,15 @@ class JobRegistry:
         while len(self._ended) > _CACHED_JOBS:
             self._ended.popitem(last=False)
 
-    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float, at_once: asyncio.Event) -> None:
         while True:
+            at_once.clear()
             try:
                 await task()
             except Exception:
                 logger.exception("%s failed; trying again", getattr(task, "__name__", "a task"))
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(at_once.wait(), seconds)
 
     async def _sweep(self) -> None:
         """Remove what has expired, and what no job record speaks for."""
@@ -303,30 +314,38 @@ class JobRegistry:
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
             await self._admit(sorted(queue, key=lambda job: job.started_at or job.created_at))
+        self._spares.refill()
 
     async def _replace_driver(self, job: JobRecord) -> None:
-        event: Event = DriverAssigned(replaces_dead=True, slots=job.slots, in_kept_slots=job.in_kept_slots)
-        if job.driver_deaths >= self._settings.driver_restarts:
-            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
-            event = Failed(datetime.now(UTC), reason, self._settings.retention)
         try:
-            # Before the old driver is dismissed: until this is stored, it is the job's driver if it lives.
-            changed = await self._change(job.job_id, event)
+            if job.driver_deaths < self._settings.driver_restarts:
+                await self._assign(job.job_id, job.slots, job.in_kept_slots, replaces_dead=True)
+                return
+            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
+            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
+            self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
             logger.info("job %s ended before its driver was replaced", job.job_id)
-            return
-        self._drivers.dismiss(job.job_id)
-        if changed.status == "processing":
-            self._drivers.launch(changed)
+
+    async def _assign(self, job_id: str, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
+        """Give the job a driver. Raises DriverSuperseded when the job has ended meanwhile."""
+        process = await self._spares.take()
+        try:
+            job = await self._change(job_id, DriverAssigned(process.name, replaces_dead, slots, in_kept))
+        except BaseException:
+            self._spares.put_back(process)
+            raise
+        # Only now: until this was stored, an earlier driver was the job's if it lived.
+        self._drivers.dismiss(job_id)
+        self._drivers.launch(job, process)
 
     async def _admit(self, queue: Sequence[JobRecord]) -> None:
         slots = await asyncio.to_thread(classifier_slots, self._settings)
         capacity = Capacity.of(slots, self._settings.kept_slots_share)
         waiting = [self._waiting(job, capacity) for job in queue]
         for admission in admit(capacity, self._drivers.running(), waiting):
-            event = DriverAssigned(slots=admission.slots, in_kept_slots=admission.in_kept)
             try:
-                self._drivers.launch(await self._change(admission.job_id, event))
+                await self._assign(admission.job_id, admission.slots, admission.in_kept)
             except DriverSuperseded:
                 logger.info("job %s was cancelled before it was launched", admission.job_id)
 

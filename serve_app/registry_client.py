@@ -11,10 +11,10 @@ from ray.exceptions import RayActorError, RayTaskError
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
 from pipelines.settings import Settings
-from serve_app.driver_pool import HEAD_RESOURCES, NAMESPACE
 from serve_app.job_repository import IdempotencyKey
 from serve_app.registry import ACTOR_NAME, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
+from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 _TIMEOUT_SECONDS = 20.0
 

@@ -21,17 +21,19 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
-from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.proxy_answers import install_proxy_answers
 from serve_app.registry_client import connect_registry
+from serve_app.spare_drivers import NAMESPACE
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_ACCOUNT = "default"
 _OBJECT_STORE_BYTES = 1024 * MIB
 _WATCH_SECONDS = 1.0
+# Ray ends idle workers above one a processor: on two, those that wait for the next job or one that runs.
+_IDLE_WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
         object_store_memory=_OBJECT_STORE_BYTES,
+        _system_config={"num_workers_soft_limit": max(os.cpu_count() or 1, _IDLE_WORKERS)},
     )
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})

@@ -23,6 +23,8 @@ CHAOS_SETTINGS = {
     # Ray's workers are polite (15) by default; here they must not starve beside whatever else the machine does.
     "RAY_worker_niceness": "0",
     "LABELWORKS_SMALL_JOB_BYTES": "100000",
+    # A driver process is then the driver of a job; test_spare_drivers.py is about the others.
+    "LABELWORKS_SPARE_DRIVERS": "0",
     "CHAOS_ENGINE": "static",
     "CHAOS_SECONDS_PER_TEXT": "0.015",
 }

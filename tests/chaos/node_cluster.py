@@ -17,21 +17,22 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
-from serve_app.driver_pool import NAMESPACE
 from serve_app.embedded.gateway import S3Gateway, free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState
 from serve_app.proxy_answers import install_proxy_answers
 from serve_app.registry_client import connect_registry
+from serve_app.spare_drivers import NAMESPACE
 from tests.chaos.announcement import Announcement
 
-WORKER_NODES = 2
 _NODE: dict[str, Any] = {"object_store_memory": 100 * MIB, "include_dashboard": False}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    folder: Path = parser.parse_args().data
+    parser.add_argument("--nodes", type=int, default=2, help="Worker nodes of one CPU each.")
+    told = parser.parse_args()
+    folder: Path = told.data
     announcement = Announcement()
     state = StackState(free_port(), free_port(), "chaos", "chaos-secret-key", DEFAULT_ACCOUNT)
     (folder / "stack.json").write_text(json.dumps(asdict(state)))
@@ -43,7 +44,7 @@ def main() -> None:
         store.ensure_bucket()
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
         try:
-            for _ in range(WORKER_NODES):
+            for _ in range(told.nodes):
                 cluster.add_node(num_cpus=1, **_NODE)
             ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
             ray.get(connect_registry(settings).ping.remote())

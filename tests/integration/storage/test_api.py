@@ -172,7 +172,7 @@ def test_a_job_goes_from_creation_to_deletion(
     error(client.delete(f"/v1/batch/{job_id}"), 409, "CONFLICT")
 
     gateway_store.put(JobPaths("acme", job_id).results, b'{"label":"a"}\n')
-    registry.happen(job_id, DriverAssigned(), completed(1))
+    registry.happen(job_id, DriverAssigned("driver-a"), completed(1))
     results = client.get(f"/v1/batch/{job_id}/results").json()
     assert list(results) == ["job_id", "download_url"]
     downloaded = httpx.get(results["download_url"])
@@ -258,7 +258,7 @@ def test_a_failed_job_says_why_and_can_be_started_again(client: TestClient, regi
     job_id = created["job_id"]
     upload(created, b'{"text":"hello"}\n')
     client.post(f"/v1/batch/{job_id}/start")
-    registry.happen(job_id, DriverAssigned(), Failed(datetime.now(UTC), "it broke", DAY, 1))
+    registry.happen(job_id, DriverAssigned("driver-a"), Failed(datetime.now(UTC), "it broke", DAY, 1))
     status = client.get(f"/v1/batch/{job_id}").json()
     assert (status["status"], status["error"], status["phase"]) == ("failed", "it broke", None)
     error(client.get(f"/v1/batch/{job_id}/results"), 409, "CONFLICT")

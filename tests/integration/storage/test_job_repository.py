@@ -152,7 +152,7 @@ def test_a_processing_job_is_active_until_it_ends(store: ObjectStore, repository
     assert active() == []
     job = repository.save(started(job))
     assert active() == [job]
-    job = repository.save(transition(job, DriverAssigned()))
+    job = repository.save(transition(job, DriverAssigned("driver-a")))
     assert active() == [job]
     job = repository.save(failed(job))
     assert active() == []

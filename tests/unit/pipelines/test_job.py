@@ -51,7 +51,7 @@ def queued() -> JobRecord:
 
 
 def processing() -> JobRecord:
-    job = transition(queued(), DriverAssigned())
+    job = transition(queued(), DriverAssigned("driver-a"))
     return transition(
         job,
         Advanced(
@@ -84,8 +84,8 @@ JOBS: dict[Status, Callable[[], JobRecord]] = {
 }
 EVENTS: dict[str, Event] = {
     "started": start,
-    "driver assigned": DriverAssigned(),
-    "driver replaced": DriverAssigned(replaces_dead=True),
+    "driver assigned": DriverAssigned("driver-a"),
+    "driver replaced": DriverAssigned("driver-b", replaces_dead=True),
     "advanced": Advanced(run=1, phase="writing"),
     "completed": Completed(ENDED, 1, 8, 2, 490, RETENTION),
     "failed by its driver": Failed(ENDED, "it broke", RETENTION, run=1),
@@ -133,14 +133,14 @@ def test_each_event_is_legal_in_its_states_only_and_changes_nothing_elsewhere(st
     ],
 )
 def test_a_driver_whose_run_is_not_the_jobs_changes_nothing(event: Event) -> None:
-    job = transition(processing(), DriverAssigned(replaces_dead=True))
+    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True))
     assert job.run == 2
     with pytest.raises(IllegalTransition, match=r"superseded by run 2"):
         transition(job, event)
 
 
 def test_the_registry_may_fail_a_job_whatever_its_run() -> None:
-    job = transition(processing(), DriverAssigned(replaces_dead=True))
+    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True))
     assert transition(job, Failed(ENDED, "no driver lives", RETENTION)).error == "no driver lives"
 
 
@@ -153,7 +153,9 @@ def test_starting_pins_the_input_and_clears_the_expiry() -> None:
 
 def test_assigning_a_driver_begins_a_new_run_and_counts_deaths() -> None:
     job = queued()
-    for deaths, event in enumerate([DriverAssigned(), DriverAssigned(True), DriverAssigned(True)]):
+    for deaths, event in enumerate(
+        [DriverAssigned("driver-a"), DriverAssigned("driver-b", True), DriverAssigned("driver-b", True)]
+    ):
         job = transition(job, event)
         assert (job.run, job.driver_deaths, job.phase) == (deaths + 1, deaths, "scanning")
     assert job.attempt == 1
@@ -195,9 +197,9 @@ def test_a_failed_job_started_again_with_another_file_begins_anew() -> None:
 
 
 def test_a_job_started_again_has_all_its_driver_restarts_again_but_never_an_old_run() -> None:
-    job = transition(processing(), DriverAssigned(replaces_dead=True))
+    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True))
     job = transition(job, Failed(ENDED, "it broke", RETENTION))
-    again = transition(transition(job, start), DriverAssigned())
+    again = transition(transition(job, start), DriverAssigned("driver-a"))
     assert (again.driver_deaths, again.run) == (0, 3)
     with pytest.raises(IllegalTransition):
         transition(again, Completed(ENDED, 2, 1, 1, 1, RETENTION))
@@ -220,7 +222,7 @@ reports = st.lists(
 
 @given(found=reports)
 def test_reports_never_take_a_jobs_counters_back(found: list[Advanced]) -> None:
-    job = transition(queued(), DriverAssigned())
+    job = transition(queued(), DriverAssigned("driver-a"))
     for report in found:
         after = transition(job, report)
         assert after.requests_completed >= job.requests_completed
