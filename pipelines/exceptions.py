@@ -57,6 +57,10 @@ class JobNotFound(NotFound):
     """There is no such job."""
 
 
+class KeyNotFound(NotFound):
+    """There is no such API key."""
+
+
 class ClassifierNotFound(NotFound):
     """There is no such classifier."""
 
@@ -73,6 +77,14 @@ class IllegalTransition(Conflict):
 
 class AccountBusy(Conflict):
     """Another job of this account is processing. Wait until it has ended, then start this one."""
+
+
+class LastKey(Conflict):
+    """This is the account's last valid key, and without one it is locked out. Make another key first."""
+
+
+class TooManyKeys(Conflict):
+    """The account has as many keys as it may have. Revoke one first."""
 
 
 class TooManyClassifiers(Conflict):
@@ -95,6 +107,12 @@ class BodyTooLarge(LabelworksError):
     """The request body is too large."""
 
     code = "BODY_TOO_LARGE"
+
+
+class TooManyRequests(LabelworksError):
+    """This API key has made too many requests. Try again later."""
+
+    code = "RATE_LIMITED"
 
 
 class Unavailable(LabelworksError):

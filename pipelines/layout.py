@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 ACCOUNT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
@@ -13,6 +13,8 @@ CLASSIFIER_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 REGISTRY_EPOCH_KEY = "registry/epoch.json"
 ACTIVE_PREFIX = "registry/active/"
 KEYS_PREFIX = "accounts/keys/"
+KEY_LISTS_PREFIX = "accounts/key-lists/"
+USAGE_PREFIX = "accounts/usage/"
 IDEMPOTENCY_PREFIX = "accounts/idempotency/"
 JOBS_PREFIX = "batch/"
 INDEX_PREFIX = "accounts/jobs/"
@@ -124,3 +126,26 @@ def idempotency_object(account: str, key_hash: str) -> str:
 
 def api_key_object(key_hash: str) -> str:
     return f"{KEYS_PREFIX}{key_hash}.json"
+
+
+def key_list_prefix(account: str | None = None) -> str:
+    """The keys of an account, or of all accounts."""
+    return KEY_LISTS_PREFIX if account is None else f"{KEY_LISTS_PREFIX}{account}/"
+
+
+def key_list_entry(account: str, key_hash: str) -> str:
+    return key_list_prefix(account) + key_hash
+
+
+def usage_prefix(account: str) -> str:
+    return f"{USAGE_PREFIX}{account}/"
+
+
+def usage_entry(account: str, day: date, source: str) -> str:
+    """What one source (a job, an API replica) adds to a day."""
+    return f"{usage_prefix(account)}{day.isoformat()}/{source}.json"
+
+
+def usage_day(account: str, day: date) -> str:
+    """The entries of a day put together."""
+    return f"{usage_prefix(account)}{day.isoformat()}.json"

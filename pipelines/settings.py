@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     api_replicas: int = Field(1, ge=1)
     requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
+    admin_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Makes and revokes the keys of every account; none: only the command line does.",
+    )
+    requests_per_minute: int = Field(3000, ge=0, description="Of one key; 0: no limit.")
 
     @property
     def default_model(self) -> str:

@@ -4,77 +4,217 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from pipelines.exceptions import ObjectMissing, RequestInvalid, StorageUnavailable, Unauthorized
-from pipelines.layout import ACCOUNT_PATTERN, api_key_object
+from pipelines.exceptions import (
+    KeyNotFound,
+    LastKey,
+    ObjectMissing,
+    RequestInvalid,
+    StorageUnavailable,
+    TooManyKeys,
+    Unauthorized,
+    Unavailable,
+)
+from pipelines.layout import ACCOUNT_PATTERN, KEYS_PREFIX, api_key_object, key_list_entry, key_list_prefix
 from pipelines.object_store import ObjectStore
+from serve_app.rate_limit import RequestLimit
 
 KEY_PREFIX = "lw_"
+MAX_KEYS = 100
+ACCOUNT_NAME = "An account name has 1 to 63 characters of a-z, 0-9, '-' and '_' and begins with a letter or digit"
+_KEY_PATTERN = re.compile(KEY_PREFIX + r"[A-Za-z0-9_-]{43}")
+_SHOWN_CHARACTERS = len(KEY_PREFIX) + 4
 _CACHED_KEYS = 10_000
+_UNKNOWN_KEYS_A_MINUTE = 600
+_READ_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of a key; ``prefix`` is its first characters, for people to tell keys apart."""
+
+    id: str
+    account: str
+    created_at: datetime
+    name: str | None = None
+    prefix: str | None = None
+    expires_at: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key and its secret, which cannot be read again."""
+
+    secret: str
+    key: ApiKey
 
 
 def create_key(store: ObjectStore, account: str) -> str:
-    """Make a key for an account and return it; it cannot be read again. Raises RequestInvalid for a bad name."""
+    """The secret of a new key that does not expire; raises as ``issue_key`` does."""
+    return issue_key(store, account).secret
+
+
+def issue_key(
+    store: ObjectStore, account: str, *, name: str | None = None, expires_at: datetime | None = None
+) -> IssuedKey:
+    """Make a key for an account.
+
+    Raises RequestInvalid for a bad account name, TooManyKeys when the account has ``MAX_KEYS``.
+    """
     if not ACCOUNT_PATTERN.fullmatch(account):
-        raise RequestInvalid(
-            f"An account name has 1 to 63 characters of a-z, 0-9, '-' and '_' and begins with a letter or digit,"
-            f" not {account[:80]!r}",
-            field="account",
-        )
+        raise RequestInvalid(f"{ACCOUNT_NAME}, not {account[:80]!r}", field="account")
+    if sum(1 for _ in store.list(key_list_prefix(account), limit=MAX_KEYS)) == MAX_KEYS:
+        raise TooManyKeys(f"Account {account} has {MAX_KEYS} keys, which is the limit: revoke one first.")
     # 256 random bits: a plain hash of them cannot be reversed by guessing.
-    api_key = KEY_PREFIX + secrets.token_urlsafe(32)
-    entry = {"account": account, "created_at": datetime.now(UTC).isoformat()}
-    store.put(api_key_object(_hash(api_key)), json.dumps(entry).encode())
-    return api_key
+    secret = KEY_PREFIX + secrets.token_urlsafe(32)
+    key_hash = _hash(secret)
+    key = ApiKey(_key_id(key_hash), account, datetime.now(UTC), name, secret[:_SHOWN_CHARACTERS], expires_at)
+    # The list's entry first: one without its key is skipped, a key without its entry could not be revoked.
+    store.put(key_list_entry(account, key_hash), b"")
+    store.put(api_key_object(key_hash), json.dumps(_stored(key)).encode())
+    return IssuedKey(secret, key)
+
+
+def list_keys(store: ObjectStore, account: str) -> list[ApiKey]:
+    """The account's keys, expired ones too, oldest first."""
+    hashes = [listed.key.rpartition("/")[2] for listed in store.list(key_list_prefix(account))]
+    with ThreadPoolExecutor(_READ_THREADS) as threads:
+        found = list(threads.map(lambda key_hash: _read(store, key_hash), hashes))
+    return sorted((key for key in found if key), key=lambda key: (key.created_at, key.id))
+
+
+def revoke_key(store: ObjectStore, account: str, key_id: str, *, keep_one: bool) -> None:
+    """Remove a key; replicas that know it forget it within ``key_cache_seconds``.
+
+    Raises KeyNotFound, or LastKey with ``keep_one`` when no other key of the account would be valid.
+    """
+    hashes = [listed.key.rpartition("/")[2] for listed in store.list(key_list_prefix(account))]
+    revoked = next((key_hash for key_hash in hashes if _key_id(key_hash) == key_id), None)
+    if revoked is None:
+        raise KeyNotFound(f"Account {account} has no key {key_id[:50]!r}.")
+    if keep_one:
+        now = datetime.now(UTC)
+        others = [key for key in list_keys(store, account) if key.id != key_id and key.is_valid(now)]
+        if not others:
+            raise LastKey
+    store.delete(api_key_object(revoked))
+    store.delete(key_list_entry(account, revoked))
+
+
+def list_unlisted_keys(store: ObjectStore) -> None:
+    """Enter keys that were made before there were lists into the lists of their accounts."""
+    listed = {entry.key.rpartition("/")[2] for entry in store.list(key_list_prefix())}
+    for stored in store.list(KEYS_PREFIX):
+        key_hash = stored.key.removeprefix(KEYS_PREFIX).removesuffix(".json")
+        if key_hash not in listed:
+            key = _read(store, key_hash)
+            if key is not None:
+                store.put(key_list_entry(key.account, key_hash), b"")
 
 
 class KeyDirectory:
-    """Finds the account of a key. Remembers answers for ``cache_seconds``, so that a revocation takes that long.
+    """Finds a key by its secret. Remembers answers for ``cache_seconds``, so that a revocation takes that long.
 
-    While the storage does not answer, keys that were good before still are. Thread-safe.
+    While the storage does not answer, keys that were good before still are, until they expire. Secrets that are not
+    known as good are looked up at a bounded rate, so that guessing loads the storage no more than that. Thread-safe.
     """
 
     def __init__(self, store: ObjectStore, cache_seconds: float) -> None:
         self._store = store
         self._cache_seconds = cache_seconds
-        self._known: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        # Apart, so that guesses push out no key that is good.
+        self._good: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._guesses = RequestLimit(_UNKNOWN_KEYS_A_MINUTE)
         self._lock = threading.Lock()
 
-    def account_of(self, api_key: str) -> str:
-        """Raises Unauthorized for an unknown key."""
-        key_hash = _hash(api_key)
+    def find(self, secret: str) -> ApiKey:
+        """Raises Unauthorized for an unknown or expired key, Unavailable where too many unknown ones were sent."""
+        if not _KEY_PATTERN.fullmatch(secret):
+            raise Unauthorized
+        # Found by its hash: how long a comparison takes tells of the hash alone, which leads to no secret.
+        key_hash = _hash(secret)
+        now = time.monotonic()
         with self._lock:
-            read_at, account = self._known.get(key_hash, (float("-inf"), None))
-        if time.monotonic() - read_at > self._cache_seconds:
+            read_at, key = self._good.get(key_hash, (float("-inf"), None))
+            if key is None and now - self._unknown.get(key_hash, float("-inf")) <= self._cache_seconds:
+                raise Unauthorized
+        if now - read_at > self._cache_seconds:
+            if key is None and not self._guesses.take("unknown", now).allowed:
+                raise Unavailable("Too many unknown API keys are being tried. Try again shortly.")
             try:
-                account = self._look_up(key_hash)
+                key = _read(self._store, key_hash)
             except StorageUnavailable:
-                if account is None:
+                if key is None:
                     raise
             # Also where the storage did not answer: the next calls should not wait for it again.
-            self._remember(key_hash, account)
-        if account is None:
+            self._remember(key_hash, key)
+        if key is None or not key.is_valid(datetime.now(UTC)):
             raise Unauthorized
-        return account
+        return key
 
-    def _look_up(self, key_hash: str) -> str | None:
-        try:
-            return str(json.loads(self._store.get(api_key_object(key_hash)))["account"])
-        except ObjectMissing:
-            return None
-
-    def _remember(self, key_hash: str, account: str | None) -> None:
+    def forget(self, key_id: str) -> None:
+        """The key was revoked through this replica: it ends here at once."""
         with self._lock:
-            self._known[key_hash] = (time.monotonic(), account)
-            self._known.move_to_end(key_hash)
-            while len(self._known) > _CACHED_KEYS:
-                self._known.popitem(last=False)
+            for key_hash in [known for known, (_, key) in self._good.items() if key.id == key_id]:
+                del self._good[key_hash]
+
+    def _remember(self, key_hash: str, key: ApiKey | None) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._unknown.pop(key_hash, None)
+            self._good.pop(key_hash, None)
+            if key is None:
+                self._unknown[key_hash] = now
+            else:
+                self._good[key_hash] = (now, key)
+            for known in (self._good, self._unknown):
+                while len(known) > _CACHED_KEYS:
+                    known.popitem(last=False)
 
 
-def _hash(api_key: str) -> str:
-    return hashlib.sha256(api_key.encode()).hexdigest()
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key_id(key_hash: str) -> str:
+    # Of the hash, so that keys stored without an id have one, and not the hash, which is the object's name.
+    return "key_" + hashlib.sha256(b"id of " + key_hash.encode()).hexdigest()[:16]
+
+
+def _read(store: ObjectStore, key_hash: str) -> ApiKey | None:
+    with suppress(ObjectMissing):
+        stored: dict[str, Any] = json.loads(store.get(api_key_object(key_hash)))
+        expires_at = stored.get("expires_at")
+        return ApiKey(
+            id=_key_id(key_hash),
+            account=stored["account"],
+            created_at=datetime.fromisoformat(stored["created_at"]),
+            name=stored.get("name"),
+            prefix=stored.get("prefix"),
+            expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+        )
+    return None
+
+
+def _stored(key: ApiKey) -> dict[str, Any]:
+    return {
+        "account": key.account,
+        "created_at": key.created_at.isoformat(),
+        "name": key.name,
+        "prefix": key.prefix,
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+    }

@@ -8,15 +8,24 @@ from fastapi import APIRouter, FastAPI, Request
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
+from serve_app.account_routes import keys_and_usage
 from serve_app.accounts import KeyDirectory
+from serve_app.authentication import AuthenticationMiddleware, Authenticator
 from serve_app.batch_routes import batch
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
 from serve_app.errors import install_error_handlers
-from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware, UnexpectedErrorMiddleware
+from serve_app.middleware import (
+    BodyLimitMiddleware,
+    LoadLimitMiddleware,
+    StrictJsonMiddleware,
+    UnexpectedErrorMiddleware,
+)
+from serve_app.rate_limit import RequestLimit
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import Health
+from serve_app.usage import UsageLedger
 
 _DESCRIPTION = """
 Classify millions of texts in one job:
@@ -43,19 +52,31 @@ async def health(request: Request) -> Health:
 def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
-    app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION)
+    keys = KeyDirectory(store, settings.key_cache_seconds)
+    app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION, redirect_slashes=False)
     app.state.services = Services(
         settings=settings,
         store=store,
-        keys=KeyDirectory(store, settings.key_cache_seconds),
+        keys=keys,
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
+        usage=UsageLedger(store),
     )
     install_error_handlers(app)
+    # The last is the first that a request meets.
+    app.add_middleware(StrictJsonMiddleware)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(
+        AuthenticationMiddleware,
+        authenticator=Authenticator(keys, settings.admin_key),
+        limit=RequestLimit(settings.requests_per_minute, settings.api_replicas)
+        if settings.requests_per_minute
+        else None,
+    )
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.include_router(batch)
+    app.include_router(keys_and_usage)
     app.include_router(classifiers)
     app.include_router(service)
     return app

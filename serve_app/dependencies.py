@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from pipelines.exceptions import Unauthorized
+from pipelines.exceptions import NotFound, RequestInvalid, Unauthorized
+from pipelines.layout import ACCOUNT_PATTERN
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
-from serve_app.accounts import KeyDirectory
+from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
+from serve_app.authentication import Caller
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
+from serve_app.usage import UsageLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Services:
     store: ObjectStore
     keys: KeyDirectory
     registry: RegistryClient
+    usage: UsageLedger
     classifiers: ClassifierRepository
 
 
@@ -38,15 +41,38 @@ Serving = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, description="Your API key")
 
 
-async def _authenticate(
-    services: Serving, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> str:
-    if credentials is None:
-        raise Unauthorized
-    return await asyncio.to_thread(services.keys.account_of, credentials.credentials)
+def _caller(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """Known since the middleware; the bearer scheme is here for the API's description alone."""
+    caller: Caller = request.state.caller
+    return caller
 
 
-Account = Annotated[str, Depends(_authenticate)]
+CurrentCaller = Annotated[Caller, Depends(_caller)]
+
+
+def _account(caller: CurrentCaller) -> str:
+    if caller.account is None:
+        raise Unauthorized("The admin key manages keys and reads usage. For this call, send the key of an account.")
+    return caller.account
+
+
+Account = Annotated[str, Depends(_account)]
+
+
+def managed_account(caller: Caller, named: str | None) -> str:
+    """The account whose keys or usage a call is about: its own, or with the admin key the one that it names.
+
+    Raises NotFound for another account's, RequestInvalid for a name that is none.
+    """
+    if caller.account is None:
+        if named is None or not ACCOUNT_PATTERN.fullmatch(named):
+            raise RequestInvalid(f"account: with the admin key, name an account; {ACCOUNT_NAME}", field="account")
+        return named
+    if named not in (None, caller.account):
+        raise NotFound(f"This key belongs to account {caller.account}; only the admin key may name another.")
+    return caller.account
+
+
 IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Ours: makes it safe to repeat this call.")
 ]
@@ -60,9 +86,11 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "The present state does not allow this",
         413: "The body is over 1 MB",
         422: "A field is not valid",
+        429: "The key has made too many requests; see Retry-After",
         500: "An error of the service",
         503: "The service cannot take this call now; see Retry-After",
     }
+    every_call = (401, 413, 422, 429, 500, 503)
     return {
-        status: {"model": ErrorBody, "description": meanings[status]} for status in (*statuses, 401, 413, 422, 500, 503)
+        status: {"model": ErrorBody, "description": meanings[status]} for status in sorted({*statuses, *every_call})
     }

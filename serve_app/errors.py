@@ -17,10 +17,12 @@ from pipelines.exceptions import (
     LabelworksError,
     NotFound,
     RequestInvalid,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
 )
 from serve_app.schemas import ErrorBody
+from serve_app.strict_json import is_json
 from serve_app.task_fields import FieldError
 
 _RETRY_AFTER_SECONDS = "5"
@@ -31,6 +33,7 @@ _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (RequestInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
@@ -46,6 +49,8 @@ def error_response(error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.details["retry_after"])
     return _envelope(status, error.code, error.message, error.details, headers)
 
 
@@ -57,7 +62,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         found = error.errors()[0] if isinstance(error, RequestValidationError) else {}
-        if found.get("loc") == ("body",) and not _is_json(request):
+        if found.get("loc") == ("body",) and not is_json(request.headers.get("content-type", "")):
             return error_response(
                 RequestInvalid(
                     "The body must be JSON, sent with the header Content-Type: application/json", field="body"
@@ -65,12 +70,14 @@ def install_error_handlers(app: FastAPI) -> None:
             )
         return error_response(_request_invalid(found))
 
-    async def http(_: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         message = str(error.detail) if isinstance(error, HTTPException) else ""
-        if status == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
-            # What the JSON parser cannot even read (bytes that are not UTF-8, endless nesting) is invalid JSON too.
-            return error_response(RequestInvalid(f"The body is not valid JSON: {error.__cause__}"[:200], field="body"))
+        called = f"{request.method} {request.url.path[:100]!r}"
+        if status == HTTPStatus.NOT_FOUND:
+            message = f"There is no call {called}; the calls are listed at /docs"
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            message = f"There is no call {called}; the path takes other methods, which are listed at /docs"
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
         return _envelope(status, _HTTP_CODES.get(status, "BAD_REQUEST"), message, {}, headers)
 
@@ -83,10 +90,6 @@ def install_error_handlers(app: FastAPI) -> None:
 _INTERNAL_MESSAGE = "Something went wrong inside the service. Quote the X-Request-ID of this answer to its operator."
 
 
-def _is_json(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json")
-
-
 def _envelope(status: int, code: str, message: str, details: dict[str, Any], headers: dict[str, str]) -> JSONResponse:
     body = ErrorBody(error=code.lower().replace("_", "-"), code=code, message=message, details=details, detail=message)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)
@@ -97,12 +100,9 @@ def _request_invalid(found: dict[str, Any]) -> RequestInvalid:
     cause = found.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         return RequestInvalid(str(cause), field=cause.field)
-    kind = found.get("type")
-    if kind == "json_invalid":
-        return RequestInvalid(f"The body is not valid JSON: {found.get('ctx', {}).get('error', '')}", field="body")
     path = [str(part) for part in found.get("loc", ())[1:]]
     field = ".".join(path) or "body"
-    if kind == "extra_forbidden":
+    if found.get("type") == "extra_forbidden":
         return RequestInvalid(f"Unknown field {field[:100]!r}", field=field[:100])
     seen = _seen(found.get("input"))
     message = str(found.get("msg", "is not valid"))

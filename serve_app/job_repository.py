@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.exceptions import IdempotencyConflict, JobNotFound, ObjectMissing, RegistrySuperseded
+from pipelines.exceptions import (
+    IdempotencyConflict,
+    JobNotFound,
+    ObjectMissing,
+    RegistrySuperseded,
+    StorageUnavailable,
+)
 from pipelines.job import JobRecord
 from pipelines.layout import (
     ACTIVE_PREFIX,
@@ -21,6 +28,9 @@ from pipelines.layout import (
     read_index_key,
 )
 from pipelines.object_store import ObjectStore
+from serve_app.usage import UsageLedger
+
+logger = logging.getLogger(__name__)
 
 _LOAD_THREADS = 16
 
@@ -41,6 +51,7 @@ class JobRepository:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._usage = UsageLedger(store)
         self._holder = uuid.uuid4().hex
         self.epoch = 0
 
@@ -86,8 +97,23 @@ class JobRepository:
             self._store.put(paths.active_marker, b"")
         self._store.put(paths.record, stamped.model_dump_json().encode())
         if job.status != "processing":
-            self._store.delete(paths.active_marker)
+            try:
+                self._settle(stamped)
+            except StorageUnavailable as error:
+                # The change is stored, so its caller may hear of it; the marker stays until this was made up for.
+                logger.warning("job %s has ended and is settled later: %s", job.job_id, error)
         return stamped
+
+    def settle_completed(self) -> None:
+        """Settle completed jobs whose registry died, or lost its storage, before it had."""
+        for job in self._marked():
+            if job.status == "completed":
+                self._settle(job)
+
+    def _settle(self, job: JobRecord) -> None:
+        # After the record, from which a repetition takes the very same figures; before the marker is gone.
+        self._usage.record_job(job)
+        self._store.delete(JobPaths(job.account, job.job_id).active_marker)
 
     def load(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound."""
@@ -106,12 +132,17 @@ class JobRepository:
 
     def active(self) -> list[JobRecord]:
         """Every job that was processing when its record was last written."""
+        return [job for job in self._marked() if job.status == "processing"]
+
+    def _marked(self) -> list[JobRecord]:
         names = [listed.key.removeprefix(ACTIVE_PREFIX).split("/") for listed in self._store.list(ACTIVE_PREFIX)]
-        return [job for job in self.load_all((name[0], name[1]) for name in names) if job.status == "processing"]
+        return self.load_all((name[0], name[1]) for name in names)
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
         self.require_claim()
+        # It may be deleted before it was settled.
+        self._usage.record_job(job)
         paths = JobPaths(job.account, job.job_id)
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
         self._store.delete(paths.record, paths.active_marker)

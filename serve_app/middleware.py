@@ -10,8 +10,9 @@ import logging
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.exceptions import BodyTooLarge, Unavailable
+from pipelines.exceptions import BodyTooLarge, RequestInvalid, Unavailable
 from serve_app.errors import error_response
+from serve_app.strict_json import is_json, require_strict_json
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,36 @@ class BodyLimitMiddleware:
                 return await receive()
             replayed = True
             return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
+class StrictJsonMiddleware:
+    """A JSON body that readers could take differently is a 422, whatever route it is for. Wants whole bodies."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_json(Headers(scope=scope).get("content-type", "")):
+            await self._app(scope, receive, send)
+            return
+        message = await receive()
+        body = message.get("body", b"")
+        if body:
+            try:
+                require_strict_json(body)
+            except RequestInvalid as error:
+                await error_response(error)(scope, receive, send)
+                return
+        replayed = False
+
+        async def replay() -> Message:
+            nonlocal replayed
+            if replayed:
+                return await receive()
+            replayed = True
+            return message
 
         await self._app(scope, replay, send)
 

@@ -39,6 +39,7 @@ from pipelines.job import (
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
+from serve_app.accounts import list_unlisted_keys
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, classifier_slots
@@ -46,6 +47,7 @@ from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import SpareDrivers
+from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
 Saved = TypeVar("Saved")
@@ -67,6 +69,10 @@ class JobRegistry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
+        self._repository = JobRepository(self._store)
+        self._retention = Retention(self._store, self._repository, settings)
+        self._usage = UsageLedger(self._store)
         store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
         self._repository = JobRepository(store)
         self._classifiers = ClassifierRepository(store, self._repository.require_claim)
@@ -301,6 +307,9 @@ class JobRegistry:
                     await self._stored(self._repository.delete, job)
                     self._ended.pop(job_id, None)
         await asyncio.to_thread(self._retention.remove_orphans, now)
+        await asyncio.to_thread(self._repository.settle_completed)
+        await asyncio.to_thread(self._usage.fold)
+        await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _reconcile(self) -> None:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""

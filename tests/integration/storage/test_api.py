@@ -147,6 +147,10 @@ CALLS = [
     ("GET", "/v1/batch/{job_id}/results"),
     ("POST", "/v1/batch/{job_id}/cancel"),
     ("DELETE", "/v1/batch/{job_id}"),
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/keys"),
+    ("DELETE", "/v1/keys/{key_id}"),
+    ("GET", "/v1/usage"),
 ]
 
 
@@ -197,7 +201,9 @@ def test_without_a_known_key_every_call_is_a_401(client: TestClient, authorizati
     del client.headers["Authorization"]
     headers = {} if authorization is None else {"Authorization": authorization}
     for method, path in CALLS:
-        answer = client.request(method, path.format(job_id=job_id), headers=headers, json={"labels": ["a"]})
+        answer = client.request(
+            method, path.format(job_id=job_id, key_id="key_1"), headers=headers, json={"labels": ["a"]}
+        )
         error(answer, 401, "UNAUTHORIZED")
         assert answer.headers["www-authenticate"] == "Bearer"
 
@@ -207,7 +213,7 @@ def test_a_wrong_request_without_a_key_is_a_401_that_tells_nothing_of_the_fields
     error(client.post("/v1/batch", json={"labelz": 1}), 401, "UNAUTHORIZED")
 
 
-@pytest.mark.parametrize(("method", "path"), [call for call in CALLS if "{" in call[1]])
+@pytest.mark.parametrize(("method", "path"), [call for call in CALLS if "{job_id}" in call[1]])
 def test_another_accounts_job_is_a_404_as_is_one_that_is_not_there(
     client: TestClient, other: dict[str, str], registry: MemoryRegistry, method: str, path: str
 ) -> None:
@@ -284,7 +290,7 @@ def test_a_storage_that_is_away_is_a_503(gateway_server: S3Server, registry: Mem
     nowhere = gateway_server.settings(endpoint="http://127.0.0.1:9")
     app = build_app(nowhere.model_copy(update={"s3_api_retry_seconds": 0.1}))
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/v1/batch", headers={"Authorization": f"Bearer lw_{secrets.token_hex(8)}"})
+        answer = client.get("/v1/batch", headers={"Authorization": f"Bearer lw_{secrets.token_urlsafe(32)}"})
     error(answer, 503, "UNAVAILABLE")
     assert answer.headers["retry-after"]
 

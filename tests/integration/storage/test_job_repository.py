@@ -5,16 +5,17 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 import pytest
 
 from pipelines.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded, StorageUnavailable
-from pipelines.job import DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.job import Completed, DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
 from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.usage import Usage, UsageLedger
 from tests.faults.tcp_proxy import FaultyProxy
 from tests.integration.storage.conftest import S3Server
 
@@ -201,6 +202,56 @@ def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
         repository.load(account, job.job_id)
     assert repository.newest(account, 20) == [other.job_id]
     assert repository.load(account, other.job_id) == other
+
+
+def usage_of(store: ObjectStore, account: str) -> dict[date, Usage]:
+    return UsageLedger(store).by_day(account, date(2026, 10, 1), date(2026, 12, 31))
+
+
+def completed(processing: JobRecord) -> JobRecord:
+    running = transition(processing, DriverAssigned())
+    return transition(running, Completed(CREATED, running.run, 5, 1, 42, timedelta(days=1)))
+
+
+USED = {CREATED.date(): Usage(jobs=1, items=6, items_failed=1, tokens=42)}
+
+
+def test_a_completed_job_is_in_the_usage_before_its_caller_hears_of_it_and_after_its_deletion(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    job = repository.save(failed(started(repository.create(new_job(account)))))
+    assert usage_of(store, account) == {}
+    done = repository.save(completed(started(job)))
+    assert usage_of(store, account) == USED
+    repository.delete(done)
+    assert usage_of(store, account) == USED
+
+
+@pytest.mark.parametrize("server", ["gateway"], indirect=True)
+@pytest.mark.parametrize("calls", range(5))
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_completion_that_was_cut_off_anywhere_is_counted_once_in_the_end(
+    server: S3Server, store: ObjectStore, account: str, calls: int, deleted: bool
+) -> None:
+    unsteady = _FailsAfter(server)
+    dying = JobRepository(unsteady)
+    dying.claim()
+    job = dying.save(started(dying.create(new_job(account))))
+    unsteady.calls_left = calls
+    with suppress(StorageUnavailable):
+        dying.save(completed(job))
+    successor = JobRepository(store)
+    successor.claim()
+    (found,) = successor.load_all([(account, job.job_id)])
+    if found.status == "processing":
+        assert usage_of(store, account) == {}
+        # Its driver reports again.
+        found = successor.save(completed(found))
+    if deleted:
+        successor.delete(found)
+    successor.settle_completed()
+    assert usage_of(store, account) == USED
+    assert not store.exists(JobPaths(account, job.job_id).active_marker)
 
 
 def test_deleting_twice_is_no_error(repository: JobRepository, account: str) -> None:

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.task import ClassificationTask, Prediction, ScoredLabel
-from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, Item, ItemError, is_object, parse_line
+from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, Item, ItemError, parse_line
 from pipelines.ranges import MAX_LINE_BYTES
-from pipelines.results import ResultRenderer, render_error
+from tests.unit.pipelines.line_contract import assert_contract, result_line, strictly_parsed
 from tests.unit.pipelines.strategies import input_bytes, json_strings, json_values, numbers
 
 CODES = set(get_args(ErrorCode))
@@ -21,69 +20,6 @@ def error_of(line: bytes) -> ItemError:
     assert item.error is not None
     assert item.text is None
     return item.error
-
-
-def result_line(item: Item) -> str:
-    """The line a client would get, from a classifier that always answers the same."""
-    if item.error:
-        return render_error(item.error, item.ids)
-    renderer = ResultRenderer(ClassificationTask(labels=("a",)))
-    return renderer.answer(Prediction((ScoredLabel("a", 0.5),), tokens=1), item.ids)
-
-
-class _Kept(str):
-    """A number in the characters it was written in."""
-
-
-def strictly_parsed(line: bytes) -> Any:
-    """What RFC 8259 makes of a line: an independent, strict reading. Raises ValueError."""
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
-    text = line.decode("utf-8")
-    if text.startswith("\ufeff"):
-        raise ValueError("byte order mark")
-    return json.loads(text, parse_int=_Kept, parse_float=_Kept, parse_constant=refuse)
-
-
-def expected_code(line: bytes) -> str | None:
-    """The contract's verdict on a line, from the strict reading; None for an item that can be classified."""
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return "invalid_encoding"
-    try:
-        fields = strictly_parsed(line)
-    except ValueError:
-        return "invalid_json"
-    if not isinstance(fields, dict):
-        return "not_an_object"
-    if "text" not in fields:
-        return "missing_text"
-    text = fields["text"]
-    if not isinstance(text, str) or isinstance(text, _Kept):
-        return "invalid_text"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "invalid_text"
-    if not text.strip():
-        return "empty_text"
-    return "text_too_long" if len(text) > 100_000 else None
-
-
-def assert_contract(line: bytes) -> None:
-    item = parse_line(line)
-    assert (item.error.code if item.error else None) == expected_code(line)
-    if item.error:
-        assert item.text is None
-        assert item.error.message
-    else:
-        assert item.text == strictly_parsed(line)["text"]
-    assert isinstance(strictly_parsed(result_line(item).encode()), dict)
-    assert "\n" not in result_line(item)
-    assert is_object(item) == (
-        expected_code(line) not in ("invalid_encoding", "invalid_json", "not_an_object", "line_too_long")
-    )
 
 
 @given(line=st.one_of(st.binary(max_size=60), input_bytes(12)))

@@ -3,34 +3,34 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
 
-from pipelines.exceptions import ObjectMissing, RequestInvalid, StorageUnavailable, Unauthorized
+from pipelines.exceptions import (
+    KeyNotFound,
+    LastKey,
+    RequestInvalid,
+    StorageUnavailable,
+    TooManyKeys,
+    Unauthorized,
+    Unavailable,
+)
 from pipelines.object_store import ObjectStore
 from serve_app import accounts
-from serve_app.accounts import KeyDirectory, create_key
+from serve_app.accounts import (
+    ApiKey,
+    KeyDirectory,
+    create_key,
+    issue_key,
+    list_keys,
+    list_unlisted_keys,
+    revoke_key,
+)
+from tests.unit.serve_app.memory_store import MemoryStore
 
-
-class MemoryStore:
-    """Objects in memory; counts its reads, and can be down."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.reads = 0
-        self.down = False
-
-    def put(self, key: str, body: bytes) -> None:
-        self.objects[key] = body
-
-    def get(self, key: str) -> bytes:
-        self.reads += 1
-        if self.down:
-            raise StorageUnavailable
-        if key not in self.objects:
-            raise ObjectMissing
-        return self.objects[key]
+GUESS = "lw_" + "g" * 43
 
 
 class Clock:
@@ -57,6 +57,10 @@ def made(store: MemoryStore, account: str = "acme") -> str:
     return create_key(cast(ObjectStore, store), account)
 
 
+def listed(store: MemoryStore, account: str = "acme") -> list[ApiKey]:
+    return list_keys(cast(ObjectStore, store), account)
+
+
 def directory(store: MemoryStore, cache_seconds: float = 5.0) -> KeyDirectory:
     return KeyDirectory(cast(ObjectStore, store), cache_seconds)
 
@@ -64,12 +68,12 @@ def directory(store: MemoryStore, cache_seconds: float = 5.0) -> KeyDirectory:
 def test_a_key_leads_to_its_account(store: MemoryStore) -> None:
     one, other = made(store, "acme"), made(store, "other-1")
     keys = directory(store)
-    assert (keys.account_of(one), keys.account_of(other)) == ("acme", "other-1")
+    assert (keys.find(one).account, keys.find(other).account) == ("acme", "other-1")
 
 
 def test_an_account_may_have_several_keys(store: MemoryStore) -> None:
     keys = directory(store)
-    assert {keys.account_of(made(store)) for _ in range(3)} == {"acme"}
+    assert {keys.find(made(store)).account for _ in range(3)} == {"acme"}
 
 
 def test_a_key_is_long_and_never_the_same_and_not_stored(store: MemoryStore) -> None:
@@ -82,9 +86,9 @@ def test_a_key_is_long_and_never_the_same_and_not_stored(store: MemoryStore) -> 
 
 def test_a_key_is_stored_as_its_hash_with_its_account(store: MemoryStore) -> None:
     key = made(store)
-    ((name, body),) = store.objects.items()
-    assert name == f"accounts/keys/{hashlib.sha256(key.encode()).hexdigest()}.json"
-    assert json.loads(body)["account"] == "acme"
+    key_hash = hashlib.sha256(key.encode()).hexdigest()
+    assert set(store.objects) == {f"accounts/keys/{key_hash}.json", f"accounts/key-lists/acme/{key_hash}"}
+    assert json.loads(store.objects[f"accounts/keys/{key_hash}.json"])["account"] == "acme"
 
 
 @pytest.mark.parametrize("account", ["", "Acme", "a b", "../x", "a/b", "-a", "a" * 64, "a\n", "é", "x" * 10_000])
@@ -99,7 +103,7 @@ def test_an_account_whose_name_must_not_become_a_path_gets_no_key(store: MemoryS
 def test_an_unknown_key_is_refused(store: MemoryStore, key: str) -> None:
     made(store)
     with pytest.raises(Unauthorized):
-        directory(store).account_of(key)
+        directory(store).find(key)
 
 
 def test_a_part_of_a_key_or_its_hash_is_no_key(store: MemoryStore) -> None:
@@ -107,29 +111,29 @@ def test_a_part_of_a_key_or_its_hash_is_no_key(store: MemoryStore) -> None:
     keys = directory(store)
     for guess in (key[:-1], key + "a", key.removeprefix("lw_"), key.upper(), hashlib.sha256(key.encode()).hexdigest()):
         with pytest.raises(Unauthorized):
-            keys.account_of(guess)
+            keys.find(guess)
 
 
 def test_an_answer_is_remembered_for_its_time_and_no_longer(store: MemoryStore, clock: Clock) -> None:
     key = made(store)
     keys = directory(store)
     for _ in range(10):
-        keys.account_of(key)
+        keys.find(key)
     assert store.reads == 1
     clock.now += 5.1
-    keys.account_of(key)
+    keys.find(key)
     assert store.reads == 2
 
 
 def test_a_revoked_key_is_refused_once_it_is_forgotten(store: MemoryStore, clock: Clock) -> None:
     key = made(store)
     keys = directory(store)
-    keys.account_of(key)
+    keys.find(key)
     store.objects.clear()
-    assert keys.account_of(key) == "acme"
+    assert keys.find(key).account == "acme"
     clock.now += 5.1
     with pytest.raises(Unauthorized):
-        keys.account_of(key)
+        keys.find(key)
 
 
 def test_an_unknown_key_is_remembered_too_so_that_guessing_does_not_load_the_storage(
@@ -138,7 +142,7 @@ def test_an_unknown_key_is_remembered_too_so_that_guessing_does_not_load_the_sto
     keys = directory(store)
     for _ in range(10):
         with pytest.raises(Unauthorized):
-            keys.account_of("lw_guess")
+            keys.find(GUESS)
     assert store.reads == 1
 
 
@@ -150,10 +154,10 @@ def test_a_key_that_was_made_after_it_was_refused_is_accepted_once_that_is_forgo
     store.objects.clear()
     keys = directory(store)
     with pytest.raises(Unauthorized):
-        keys.account_of(key)
+        keys.find(key)
     store.objects.update(hidden)
     clock.now += 5.1
-    assert keys.account_of(key) == "acme"
+    assert keys.find(key).account == "acme"
 
 
 def test_without_memory_each_call_looks_the_key_up(store: MemoryStore, clock: Clock) -> None:
@@ -161,22 +165,22 @@ def test_without_memory_each_call_looks_the_key_up(store: MemoryStore, clock: Cl
     keys = directory(store, cache_seconds=0)
     for _ in range(3):
         clock.now += 0.001
-        keys.account_of(key)
+        keys.find(key)
     assert store.reads == 3
 
 
 def test_a_key_that_was_good_stays_good_while_the_storage_is_down(store: MemoryStore, clock: Clock) -> None:
     key = made(store)
     keys = directory(store)
-    keys.account_of(key)
+    keys.find(key)
     store.down = True
     clock.now += 3600
-    assert keys.account_of(key) == "acme"
+    assert keys.find(key).account == "acme"
     store.down = False
     store.objects.clear()
     clock.now += 3600
     with pytest.raises(Unauthorized):
-        keys.account_of(key)
+        keys.find(key)
 
 
 @pytest.mark.parametrize("seen_before", [True, False])
@@ -186,11 +190,11 @@ def test_a_key_that_was_never_good_cannot_be_judged_while_the_storage_is_down(
     keys = directory(store)
     if seen_before:
         with pytest.raises(Unauthorized):
-            keys.account_of("lw_guess")
+            keys.find(GUESS)
     store.down = True
     clock.now += 3600
     with pytest.raises(StorageUnavailable):
-        keys.account_of("lw_guess")
+        keys.find(GUESS)
 
 
 def test_guessed_keys_do_not_fill_the_memory(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,5 +202,151 @@ def test_guessed_keys_do_not_fill_the_memory(store: MemoryStore, monkeypatch: py
     keys = directory(store)
     for number in range(100):
         with pytest.raises(Unauthorized):
-            keys.account_of(f"lw_{number}")
-    assert len(keys._known) == 10
+            keys.find(f"lw_{number:043d}")
+    assert len(keys._unknown) == 10
+
+
+def test_what_cannot_be_a_key_is_refused_without_a_look_at_the_storage(store: MemoryStore) -> None:
+    keys = directory(store, cache_seconds=0)
+    for secret in ("", "lw_", "lw_" + "a" * 44, "../" + "a" * 43, "lw_" + "é" * 43, f"{GUESS}\n"):
+        with pytest.raises(Unauthorized):
+            keys.find(secret)
+    assert store.reads == 0
+
+
+def test_a_flood_of_guesses_reads_the_storage_at_a_bounded_rate_and_hinders_no_known_key(
+    store: MemoryStore, clock: Clock
+) -> None:
+    key = made(store)
+    keys = directory(store)
+    keys.find(key)
+    refused = 0
+    for number in range(2_000):
+        with pytest.raises((Unauthorized, Unavailable)) as error:
+            keys.find(f"lw_{number:043d}")
+        refused += error.type is Unavailable
+    assert store.reads == 600
+    assert refused == 1_401
+    clock.now += 5.1
+    assert keys.find(key).account == "acme"
+    with pytest.raises(Unauthorized):
+        keys.find("lw_" + "z" * 43)
+
+
+def test_guesses_push_no_good_key_out_of_the_memory(
+    store: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_CACHED_KEYS", 10)
+    key = made(store)
+    keys = directory(store)
+    keys.find(key)
+    for number in range(100):
+        with pytest.raises(Unauthorized):
+            keys.find(f"lw_{number:043d}")
+    store.down = True
+    clock.now += 3600
+    assert keys.find(key).account == "acme"
+
+
+def test_an_expired_key_is_refused_at_once_even_from_memory_and_while_the_storage_is_down(store: MemoryStore) -> None:
+    expires_at = datetime.now(UTC) + timedelta(milliseconds=300)
+    issued = issue_key(cast(ObjectStore, store), "acme", expires_at=expires_at)
+    keys = directory(store, cache_seconds=3600)
+    assert keys.find(issued.secret).expires_at == expires_at
+    store.down = True
+    while datetime.now(UTC) <= expires_at:
+        pass
+    with pytest.raises(Unauthorized):
+        keys.find(issued.secret)
+
+
+def test_an_accounts_keys_are_listed_without_their_secrets(store: MemoryStore) -> None:
+    expires_at = datetime(2099, 1, 1, tzinfo=UTC)
+    first = issue_key(cast(ObjectStore, store), "acme", name="nightly", expires_at=expires_at)
+    second = issue_key(cast(ObjectStore, store), "acme")
+    made(store, "other")
+    assert listed(store) == [first.key, second.key]
+    assert (first.key.name, first.key.expires_at) == ("nightly", expires_at)
+    assert first.key.prefix == first.secret[:7]
+    assert re.fullmatch(r"key_[0-9a-f]{16}", first.key.id)
+    assert first.key.id.removeprefix("key_") not in hashlib.sha256(first.secret.encode()).hexdigest()
+    assert first.secret not in repr(listed(store))
+
+
+def test_a_revoked_key_is_gone_and_the_others_stay(store: MemoryStore, clock: Clock) -> None:
+    gone, kept = (issue_key(cast(ObjectStore, store), "acme") for _ in range(2))
+    keys = directory(store)
+    for issued in (gone, kept):
+        keys.find(issued.secret)
+    revoke_key(cast(ObjectStore, store), "acme", gone.key.id, keep_one=True)
+    assert listed(store) == [kept.key]
+    clock.now += 5.1
+    assert keys.find(kept.secret) == kept.key
+    with pytest.raises(Unauthorized):
+        keys.find(gone.secret)
+
+
+def test_the_replica_that_revokes_a_key_refuses_it_at_once(store: MemoryStore, clock: Clock) -> None:
+    issued = issue_key(cast(ObjectStore, store), "acme")
+    keys = directory(store)
+    keys.find(issued.secret)
+    revoke_key(cast(ObjectStore, store), "acme", issued.key.id, keep_one=False)
+    keys.forget(issued.key.id)
+    with pytest.raises(Unauthorized):
+        keys.find(issued.secret)
+
+
+def test_the_last_valid_key_is_kept_unless_the_operator_revokes_it(store: MemoryStore) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    expired = issue_key(cast(ObjectStore, store), "acme", expires_at=past)
+    last = issue_key(cast(ObjectStore, store), "acme")
+    with pytest.raises(LastKey):
+        revoke_key(cast(ObjectStore, store), "acme", last.key.id, keep_one=True)
+    revoke_key(cast(ObjectStore, store), "acme", expired.key.id, keep_one=True)
+    assert listed(store) == [last.key]
+    revoke_key(cast(ObjectStore, store), "acme", last.key.id, keep_one=False)
+    assert store.objects == {}
+
+
+@pytest.mark.parametrize("key_id", ["", "key_0000000000000000", "../x", "x" * 10_000])
+def test_another_accounts_key_cannot_be_revoked_nor_one_that_is_not_there(store: MemoryStore, key_id: str) -> None:
+    theirs = issue_key(cast(ObjectStore, store), "other")
+    made(store)
+    for wanted in (theirs.key.id, key_id):
+        with pytest.raises(KeyNotFound) as error:
+            revoke_key(cast(ObjectStore, store), "acme", wanted, keep_one=True)
+        assert len(error.value.message) < 150
+    assert listed(store, "other") == [theirs.key]
+
+
+def test_a_key_of_an_early_version_works_and_is_listed_and_revoked_once_it_was_found(store: MemoryStore) -> None:
+    secret = "lw_" + "o" * 43
+    name = f"accounts/keys/{hashlib.sha256(secret.encode()).hexdigest()}.json"
+    store.put(name, json.dumps({"account": "acme", "created_at": "2026-01-02T03:04:05+00:00"}).encode())
+    assert directory(store).find(secret).account == "acme"
+    assert listed(store) == []
+    for _ in range(2):
+        list_unlisted_keys(cast(ObjectStore, store))
+    (key,) = listed(store)
+    assert (key.name, key.prefix, key.expires_at) == (None, None, None)
+    assert key.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    revoke_key(cast(ObjectStore, store), "acme", key.id, keep_one=False)
+    assert store.objects == {}
+
+
+def test_a_creation_or_revocation_that_was_cut_off_leaves_no_key_that_is_not_listed(store: MemoryStore) -> None:
+    issued = issue_key(cast(ObjectStore, store), "acme")
+    store.objects = {name: body for name, body in store.objects.items() if "key-lists" in name}
+    assert listed(store) == []
+    with pytest.raises(Unauthorized):
+        directory(store).find(issued.secret)
+    revoke_key(cast(ObjectStore, store), "acme", issued.key.id, keep_one=False)
+    assert store.objects == {}
+
+
+def test_an_account_has_a_hundred_keys_at_most(store: MemoryStore) -> None:
+    for _ in range(100):
+        made(store)
+    with pytest.raises(TooManyKeys, match="100 keys"):
+        made(store)
+    assert made(store, "other")

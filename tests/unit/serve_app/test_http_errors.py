@@ -23,15 +23,24 @@ from pipelines.exceptions import (
     InputMissing,
     InputRejected,
     JobNotFound,
+    KeyNotFound,
     LabelworksError,
+    LastKey,
     ObjectMissing,
     RequestInvalid,
     StorageUnavailable,
+    TooManyKeys,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
 )
 from serve_app.errors import install_error_handlers
-from serve_app.middleware import MAX_BODY_BYTES, BodyLimitMiddleware, UnexpectedErrorMiddleware
+from serve_app.middleware import (
+    MAX_BODY_BYTES,
+    BodyLimitMiddleware,
+    StrictJsonMiddleware,
+    UnexpectedErrorMiddleware,
+)
 from serve_app.schemas import CreateBatch
 
 JSON: dict[str, str | bytes] = {"Content-Type": "application/json"}
@@ -40,6 +49,7 @@ JSON: dict[str, str | bytes] = {"Content-Type": "application/json"}
 def app_that_raises(error: Exception | None = None) -> FastAPI:
     app = FastAPI()
     install_error_handlers(app)
+    app.add_middleware(StrictJsonMiddleware)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(UnexpectedErrorMiddleware)
 
@@ -109,6 +119,9 @@ def envelope(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         (RequestInvalid("bad", field="labels"), 422, "VALIDATION_ERROR"),
         (Unavailable(), 503, "UNAVAILABLE"),
         (StorageUnavailable(), 503, "UNAVAILABLE"),
+        (KeyNotFound(), 404, "NOT_FOUND"),
+        (LastKey(), 409, "CONFLICT"),
+        (TooManyKeys(), 409, "CONFLICT"),
     ],
 )
 def test_an_exception_of_ours_has_its_status_message_and_details(
@@ -120,6 +133,12 @@ def test_an_exception_of_ours_has_its_status_message_and_details(
     assert body["details"] == error.details
     assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
     assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
+
+
+def test_too_many_requests_are_a_429_that_tells_when_to_come_again() -> None:
+    answer = call("GET", "/fail", error=TooManyRequests("Slower.", limit=60, retry_after=7))
+    assert envelope(answer, 429, "RATE_LIMITED")["details"] == {"limit": 60, "retry_after": 7}
+    assert answer.headers["retry-after"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -141,9 +160,9 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing_but_its_request_id(
 
 
 def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405() -> None:
-    envelope(call("GET", "/nothing"), 404, "NOT_FOUND")
+    assert "GET '/nothing'" in envelope(call("GET", "/nothing"), 404, "NOT_FOUND")["message"]
     answer = call("DELETE", "/batch")
-    envelope(answer, 405, "METHOD_NOT_ALLOWED")
+    assert "DELETE '/batch'" in envelope(answer, 405, "METHOD_NOT_ALLOWED")["message"]
     assert answer.headers["allow"] == "POST"
 
 
@@ -319,6 +338,9 @@ def test_a_hostile_body_is_a_422_of_bounded_length(body: bytes) -> None:
     "body", [b"[" * 200_000, b'{"labels":' + b"[" * 200_000, b'{"cache":' + b"9" * 5_000 + b"}", b'{"labels":["\xff"]}']
 )
 def test_a_body_that_cannot_be_read_is_the_clients_fault(body: bytes) -> None:
-    answer = post(body)
-    envelope(answer, answer.status_code, answer.json()["code"])
-    assert answer.status_code in (400, 422)
+    assert envelope(post(body), 422, "VALIDATION_ERROR")["details"] == {"field": "body"}
+
+
+def test_a_repeated_field_is_a_422_that_names_it() -> None:
+    found = envelope(post(b'{"labels":["a"],"labels":["b"]}'), 422, "VALIDATION_ERROR")
+    assert found["message"] == "The body is not valid JSON: the field 'labels' is there more than once"

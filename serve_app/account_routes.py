@@ -1,0 +1,75 @@
+"""The calls about an account: its keys and its usage. All of them are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from pipelines.exceptions import RequestInvalid
+from serve_app.account_schemas import CreateKey, KeyCreated, KeyListed, KeyRevoked, UsageReport
+from serve_app.accounts import issue_key, list_keys, revoke_key
+from serve_app.dependencies import CurrentCaller, Serving, error_responses, managed_account
+
+_DEFAULT_DAYS = 30
+_MAX_DAYS = 366
+
+keys_and_usage = APIRouter(prefix="/v1", tags=["account"])
+
+KeyId = Annotated[str, Path(examples=["key_3f0c9a51d27be846"])]
+AccountQuery = Annotated[
+    str | None, Query(description="With the admin key: whose. Other keys know their own account only.")
+]
+
+
+@keys_and_usage.post("/keys", status_code=201, summary="Make a key", responses=error_responses(404, 409))
+async def create_key(caller: CurrentCaller, services: Serving, body: CreateKey | None = None) -> KeyCreated:
+    """The answer holds the secret, which cannot be shown again. It may be used at once."""
+    wanted = body or CreateKey()
+    account = managed_account(caller, wanted.account)
+    issued = await asyncio.to_thread(issue_key, services.store, account, name=wanted.name, expires_at=wanted.expires_at)
+    return KeyCreated.issued(issued)
+
+
+@keys_and_usage.get("/keys", summary="The account's keys", responses=error_responses(404))
+async def retrieve_keys(caller: CurrentCaller, services: Serving, account: AccountQuery = None) -> list[KeyListed]:
+    """Oldest first, without their secrets, expired ones too."""
+    found = await asyncio.to_thread(list_keys, services.store, managed_account(caller, account))
+    return [KeyListed.of(key) for key in found]
+
+
+@keys_and_usage.delete("/keys/{key_id}", summary="Revoke a key", responses=error_responses(404, 409))
+async def delete_key(
+    key_id: KeyId, caller: CurrentCaller, services: Serving, account: AccountQuery = None
+) -> KeyRevoked:
+    """It stops working within seconds. A key may revoke itself, unless it is the account's last valid one: 409."""
+    await asyncio.to_thread(
+        revoke_key,
+        services.store,
+        managed_account(caller, account),
+        key_id,
+        keep_one=caller.account is not None,
+    )
+    services.keys.forget(key_id)
+    return KeyRevoked(id=key_id)
+
+
+@keys_and_usage.get("/usage", summary="Usage by day", responses=error_responses(404))
+async def usage(
+    caller: CurrentCaller,
+    services: Serving,
+    first: Annotated[date | None, Query(alias="from", description="29 days before `to` if left out.")] = None,
+    last: Annotated[date | None, Query(alias="to", description="Today (UTC) if left out.")] = None,
+    account: AccountQuery = None,
+) -> UsageReport:
+    """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later."""
+    last = last or datetime.now(UTC).date()
+    first = first or date.fromordinal(max(last.toordinal() - _DEFAULT_DAYS + 1, 1))
+    days = (last - first).days + 1
+    if not 1 <= days <= _MAX_DAYS:
+        raise RequestInvalid(f"from: must lie 0 to {_MAX_DAYS - 1} days before to, not {days - 1:,}", field="from")
+    owner = managed_account(caller, account)
+    used = await asyncio.to_thread(services.usage.by_day, owner, first, last)
+    return UsageReport.of(owner, first, last, used, services.settings.price_per_million_tokens_usd)

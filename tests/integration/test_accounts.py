@@ -1,0 +1,62 @@
+"""Keys, usage and request limits as an account meets them."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from tests.integration.service import RunningStack, create_uploaded, has_ended, ndjson, run_to_end, start, wait_for
+from tests.integration.texts import varied_texts
+
+
+def test_usage_holds_a_completed_job_once_also_after_its_deletion(stack: RunningStack) -> None:
+    with stack.client(stack.new_key("counted")) as client:
+        assert client.get("/v1/usage").json()["total"]["jobs"] == 0
+        state, _ = run_to_end(client, ndjson(["I was charged twice", "Love it!"]) + b"oops\n")
+        pending = create_uploaded(client, ndjson(["never started"]))
+        for job_id in (None, pending, state["job_id"]):
+            if job_id:
+                assert client.delete(f"/v1/batch/{job_id}").status_code == 200
+            report = client.get("/v1/usage").json()
+            assert report["total"] == {
+                "jobs": 1,
+                "items": 3,
+                "items_failed": 1,
+                "calls": 0,
+                "tokens": state["actual_tokens"],
+                "cost_usd": state["cost_usd"],
+            }
+            (day,) = [day for day in report["days"] if day["jobs"]]
+            assert day["date"] == state["completed_at"][:10]
+
+
+def test_a_cancelled_job_does_not_count_until_it_is_resumed_and_completes(stack: RunningStack) -> None:
+    with stack.client(stack.new_key("resumer")) as client:
+        job_id = create_uploaded(client, ndjson(varied_texts(300)))
+        start(client, job_id)
+        assert client.post(f"/v1/batch/{job_id}/cancel").status_code == 202
+        assert client.get("/v1/usage").json()["total"]["jobs"] == 0
+        start(client, job_id)
+        state = wait_for(client, job_id, has_ended)
+        total = client.get("/v1/usage").json()["total"]
+        assert (total["jobs"], total["items"], total["tokens"]) == (1, 300, state["actual_tokens"])
+
+
+def test_a_key_made_over_the_api_works_at_once_and_is_refused_soon_after_it_was_revoked(stack: RunningStack) -> None:
+    with stack.client(stack.new_key("rotating")) as client:
+        new = client.post("/v1/keys", json={"name": "next"}).json()
+        with stack.client(new["key"]) as successor:
+            assert successor.get("/v1/batch").json() == []
+            assert client.delete(f"/v1/keys/{new['id']}").status_code == 200
+            deadline = time.monotonic() + 30
+            while successor.get("/v1/batch").status_code != 401:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+def test_what_is_left_of_the_limit_is_told_with_every_answer(stack: RunningStack) -> None:
+    with stack.client(stack.new_key("counting")) as client:
+        left = [int(client.get("/v1/batch").headers["X-RateLimit-Remaining"]) for _ in range(2)]
+    assert left == [2999, 2998]
+    assert "X-RateLimit-Limit" not in httpx.get(f"{stack.url}/health").headers
