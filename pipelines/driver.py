@@ -8,14 +8,14 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from pipelines.attempts import Attempt, RangeAttempts, Span
-from pipelines.exceptions import DriverSuperseded, LabelworksError
-from pipelines.job import Advanced, JobConfig, Phase
+from pipelines.exceptions import DriverSuperseded, LabelworksError, ObjectMissing, StorageUnavailable
+from pipelines.job import Advanced, JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
@@ -50,6 +50,8 @@ class JobDriver(JobObserver):
         self._settings = settings
         self._store = ObjectStore(settings)
         self._registry = registry
+        # A heartbeat must not wait long for the storage.
+        self._records = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
         self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
@@ -75,8 +77,7 @@ class JobDriver(JobObserver):
                 observer=self,
             )
         except DriverSuperseded:
-            logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
-            return
+            self._end_superseded(assignment)
         except Exception as failure:
             logger.exception("job %s failed", assignment.job.paths.job_id)
             error = explain(failure)
@@ -115,18 +116,26 @@ class JobDriver(JobObserver):
     def _beat(self, assignment: Assignment) -> None:
         while not self._ended.wait(self._settings.heartbeat_seconds):
             if self._goes_on(assignment) is False:
-                logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
-                # Its Dataset blocks the thread that runs the job, and all it owns ends with the process.
-                os._exit(0)
+                self._end_superseded(assignment)
+
+    def _end_superseded(self, assignment: Assignment) -> NoReturn:
+        logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+        # Its Dataset may block the thread that runs the job, and all it owns ends with the process. Nobody else ends
+        # it where the registry that has the job now does not reach it.
+        os._exit(0)
 
     def _require_assignment(self) -> None:
-        """Ask the registry, however long it takes, whether this driver may still write the results."""
+        """Ask the registry and the storage, however long it takes, whether this driver may still write the results."""
         if self._assignment is None:
             raise LabelworksError("The driver was not given a job.")
-        while (goes_on := self._goes_on(self._assignment)) is None:
+        while (may_write := self._may_write(self._assignment)) is None:
             time.sleep(self._settings.heartbeat_seconds)
-        if not goes_on:
+        if not may_write:
             raise DriverSuperseded
+
+    def _may_write(self, assignment: Assignment) -> bool | None:
+        goes_on = self._goes_on(assignment)
+        return self._is_stored(assignment) if goes_on else goes_on
 
     def _goes_on(self, assignment: Assignment) -> bool | None:
         """Report to the registry; whether to go on, or None where it does not answer."""
@@ -134,9 +143,23 @@ class JobDriver(JobObserver):
         try:
             return bool(ray.get(report, timeout=_REGISTRY_TIMEOUT_SECONDS))
         except (RayError, TimeoutError) as failure:
-            # The work goes on without the registry: its successor adopts this driver.
+            # The work goes on without the registry: its successor adopts this driver, if it is of this cluster.
             logger.warning("the registry does not answer: %s", failure)
+            return False if self._is_stored(assignment) is False else None
+
+    def _is_stored(self, assignment: Assignment) -> bool | None:
+        """Whether the job's record names this run; None while the storage does not tell.
+
+        A registry of another cluster with this bucket may have the job now, and the one here not know it yet.
+        """
+        try:
+            job = JobRecord.model_validate_json(self._records.get(assignment.job.paths.record))
+        except ObjectMissing:
+            return False
+        except StorageUnavailable as failure:
+            logger.warning("the job's record cannot be read: %s", failure)
             return None
+        return job.status == "processing" and job.run == assignment.run
 
     def _report(self, run: int) -> Advanced:
         if not self._plan or not self._tracker:
@@ -167,6 +190,8 @@ class JobDriver(JobObserver):
                     return
             except (RayActorError, TimeoutError) as failure:
                 logger.warning("the registry does not answer: %s", failure)
+                if self._is_stored(assignment) is False:
+                    self._end_superseded(assignment)
             time.sleep(self._settings.heartbeat_seconds)
 
 

@@ -12,9 +12,12 @@ from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
 
-def engine_for(settings: Settings, model: str) -> Engine:
-    """The engine with its weights loaded. Raises as models.registry.load_engine does."""
-    return load_engine(model, threads=settings.classifier_threads, weights=settings.weights_of(model))
+def engine_for(settings: Settings, model: str, threads: int | None = None) -> Engine:
+    """The engine with its weights loaded; ``threads`` instead of the classifiers' number.
+
+    Raises as models.registry.load_engine does.
+    """
+    return load_engine(model, threads=threads or settings.classifier_threads, weights=settings.weights_of(model))
 
 
 def token_counter_for(settings: Settings, model: str) -> TokenCounter:

@@ -37,6 +37,9 @@ class ItemError:
     message: str
 
 
+HALF_PAIR = ItemError("invalid_text", '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character')
+
+
 @dataclass(slots=True)
 class Item:
     """One input line. Either ``text`` is set or ``error`` is.
@@ -104,6 +107,15 @@ def parse_line(line: bytes) -> Item:
         return _undecodable(line, error)
 
 
+def text_error(text: str) -> ItemError | None:
+    """Why a text cannot be classified, if it cannot."""
+    if not text or text.isspace():
+        return ItemError("empty_text", '"text" is empty')
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return ItemError("text_too_long", f'"text" has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}')
+    return None
+
+
 def is_object(item: Item) -> bool:
     """Whether the item's line was a JSON object, usable or not."""
     return item.error is None or item.error.code in (
@@ -126,13 +138,8 @@ def _item(fields: _Line) -> Item:
     if not raw.startswith(b'"'):
         return _failed("invalid_text", f'"text" must be a string, not {_json_type(raw)}', ids)
     text = _text_decoder.decode(raw)
-    if not text or text.isspace():
-        return _failed("empty_text", '"text" is empty', ids)
-    if len(text) > MAX_TEXT_CHARACTERS:
-        return _failed(
-            "text_too_long", f'"text" has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}', ids
-        )
-    return Item(text=text, ids=ids)
+    error = text_error(text)
+    return Item(text=None, error=error, ids=ids) if error else Item(text=text, ids=ids)
 
 
 def _undecodable(line: bytes, error: Exception) -> Item:
@@ -165,8 +172,7 @@ def _item_of_two(one: _Line, other: _Line) -> Item:
         kept.custom_id = one.custom_id
     item = _item(kept)
     if item.text is not None and not _same(one.text, other.text):
-        message = '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
-        return _failed("invalid_text", message, item.ids)
+        return Item(text=None, error=HALF_PAIR, ids=item.ids)
     return item
 
 

@@ -51,6 +51,13 @@ _TRANSIENT_CODES = {
     "TooManyRequests",
     "XMinioServerNotInitialized",
 }
+_STORING_CALLS = {
+    "CompleteMultipartUpload",
+    "CreateMultipartUpload",
+    "PutObject",
+    "UploadPart",
+    "UploadPartCopy",
+}
 _TRANSIENT_ERRORS = (
     ConnectionClosedError,
     EndpointConnectionError,
@@ -118,7 +125,7 @@ class ObjectStore:
             except (BotoCoreError, ClientError) as error:
                 _raise_unless_transient(error)
                 if time.monotonic() + delay > deadline:
-                    raise StorageUnavailable(f"The object storage does not answer: {_reason(error)}") from error
+                    raise StorageUnavailable(_gave_up(error, self._retry_seconds)) from error
             time.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 5.0)
 
@@ -338,6 +345,14 @@ def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
         ) from error
     if not isinstance(error, _TRANSIENT_ERRORS):
         raise error
+
+
+def _gave_up(error: BotoCoreError | ClientError, seconds: float) -> str:
+    if not isinstance(error, ClientError):
+        return f"The object storage does not answer: {_reason(error)}"
+    said = f"The object storage was asked for {seconds:g} seconds, and at last {_reason(error)}"
+    # Of a full disk some servers say no more than that something inside them failed.
+    return f"{said}. See whether it has free space." if error.operation_name in _STORING_CALLS else said
 
 
 def _reason(error: BotoCoreError | ClientError) -> str:

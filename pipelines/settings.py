@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     # API
     api_replicas: int = Field(1, ge=1)
     requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
+    preview_replicas: int = Field(1, ge=1, description="At most; there are none while nobody calls.")
+    preview_idle_seconds: float = Field(300.0, ge=0, description="How long the last preview replica outlives its use.")
+    preview_threads: int = Field(1, ge=1, description="Of a replica; what jobs leave over is all it should take.")
+    preview_gpus: int = Field(0, ge=0, description="Whole GPUs of a replica.")
+    preview_seconds: float = Field(60.0, gt=0, description="A preview call that takes longer is a 503.")
+    previews_in_flight: int = Field(64, ge=1, description="Of one API replica; what comes on top is a 503.")
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
     admin_key: SecretStr | None = Field(
         None,

@@ -22,6 +22,8 @@ from serve_app.middleware import (
     StrictJsonMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.preview_deployment import PreviewClient
+from serve_app.preview_routes import preview
 from serve_app.rate_limit import RequestLimit
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import Health
@@ -61,6 +63,7 @@ def build_app(settings: Settings) -> FastAPI:
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
         usage=UsageLedger(store),
+        preview=PreviewClient(settings),
     )
     install_error_handlers(app)
     # The last is the first that a request meets.
@@ -78,5 +81,6 @@ def build_app(settings: Settings) -> FastAPI:
     app.include_router(batch)
     app.include_router(keys_and_usage)
     app.include_router(classifiers)
+    app.include_router(preview)
     app.include_router(service)
     return app

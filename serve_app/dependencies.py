@@ -15,6 +15,7 @@ from pipelines.settings import Settings
 from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
 from serve_app.authentication import Caller
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
 from serve_app.usage import UsageLedger
@@ -30,6 +31,7 @@ class Services:
     registry: RegistryClient
     usage: UsageLedger
     classifiers: ClassifierRepository
+    preview: PreviewClient
 
 
 def _services(request: Request) -> Services:

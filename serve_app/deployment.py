@@ -7,6 +7,7 @@ from ray.serve import Application
 
 from pipelines.settings import Settings
 from serve_app.api import build_app
+from serve_app.preview_deployment import preview_deployment
 
 APPLICATION_NAME = "labelworks"
 
@@ -27,4 +28,4 @@ def build(args: dict[str, Any]) -> Application:
         max_ongoing_requests=10 * settings.requests_in_flight,
         max_queued_requests=-1,
     )(serve.ingress(build_asgi)())
-    return ingress.bind()
+    return ingress.bind(preview_deployment(settings).bind(settings))

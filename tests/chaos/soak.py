@@ -32,6 +32,7 @@ ACCOUNTS = 4
 # The whole stack more seldom than its parts: its start takes as long as several of their recoveries.
 KILLS: dict[Kind | None, int] = {"classifier": 6, "driver": 4, "registry": 3, "replica": 3, "gateway": 2, None: 1}
 MOST_SECONDS_BETWEEN_KILLS = 25.0
+STARTS_AT_MOST = 5
 SETTINGS = {
     "LABELWORKS_MODELS": '["tests.chaos.journal_engine"]',
     "LABELWORKS_RANGE_MIN_BYTES": "16384",
@@ -54,6 +55,7 @@ class Tally:
     wrong_counters: int = 0
     hung: int = 0
     cancels: int = 0
+    failed_starts: int = 0
     failed_attempts: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -93,6 +95,7 @@ class Soak:
     def report(self, minutes: float) -> dict[str, object]:
         tally = self.tally
         rework = self._journal.texts() - tally.texts
+        deaths = sum(tally.kills[kind] for kind in ("classifier", "driver", "whole stack"))
         return {
             "minutes": minutes,
             "seed": self._seed,
@@ -105,9 +108,11 @@ class Soak:
             "mismatches": tally.mismatches,
             "wrong_counters": tally.wrong_counters,
             "hung": tally.hung,
+            "failed_starts_of_the_stack": tally.failed_starts,
             "cancelled_and_started_again": tally.cancels,
             "failed_and_started_again": dict(tally.failed_attempts),
             "texts_classified_again": rework,
+            "rework_per_kill_of_a_classifier_driver_or_stack": round(rework / deaths) if deaths else None,
             "rework_share": round(rework / tally.texts, 4) if tally.texts else None,
         }
 
@@ -137,8 +142,18 @@ class Soak:
         self._stack.kill()
         self.tally.kills["whole stack"] += 1
         say("killed every process; starting the stack again")
-        self._stack = RunningStack.start(self._folder, **self._settings)
+        self._stack = self._started_again()
         say("the stack runs again")
+
+    def _started_again(self) -> RunningStack:
+        """As a supervisor does: on a machine that is too busy, Ray gives its start up."""
+        for _ in range(STARTS_AT_MOST - 1):
+            try:
+                return RunningStack.start(self._folder, **self._settings)
+            except AssertionError as error:
+                self.tally.failed_starts += 1
+                say(f"the stack did not start, once more: {error}")
+        return RunningStack.start(self._folder, **self._settings)
 
     def _client(self, number: int) -> None:
         source = random.Random(f"{self._seed}-account-{number}")

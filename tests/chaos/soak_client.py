@@ -13,7 +13,7 @@ import httpx
 from tests.chaos.soak_jobs import SoakJob
 
 JOB_SECONDS = 900.0
-_CALL_SECONDS = 240.0
+_CALL_SECONDS = 600.0
 _POLL_SECONDS = 0.5
 _STARTS_AT_MOST = 8
 

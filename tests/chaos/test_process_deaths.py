@@ -111,6 +111,25 @@ def test_a_job_whose_driver_keeps_dying_fails_and_says_why_and_can_be_started_ag
     job.require_whole(undisturbed, kept)
 
 
+def test_a_cancelled_job_leaves_no_actor_behind_and_goes_on_when_it_is_started_again(
+    stack: RunningStack, journal: Journal, data: bytes, undisturbed: Undisturbed, recoveries: Recoveries
+) -> None:
+    before = journal.texts()
+    job = DisturbedJob(stack, "cancelled", data)
+    kept = job.wait_for_shards(3)
+    cancelled_at = time.monotonic()
+    with job.client() as client:
+        assert client.post(f"/v1/batch/{job.job_id}/cancel").status_code == 202
+    job.require_no_actor_left()
+    seconds = time.monotonic() - cancelled_at
+    assert job.end()["error"] == "cancelled"
+    with job.client() as client:
+        assert client.post(f"/v1/batch/{job.job_id}/start").status_code == 202
+    job.require_whole(undisturbed, kept)
+    rework = job.require_little_rework(journal, before, GOOD_LINES, deaths=2)
+    recoveries.add(Recovery("a job, by its client", seconds, "none of its actors is left", rework, GOOD_LINES))
+
+
 def test_a_superseded_driver_that_wakes_up_stops_and_writes_nothing(
     stack: RunningStack, journal: Journal, data: bytes, undisturbed: Undisturbed, recoveries: Recoveries
 ) -> None:

@@ -80,7 +80,12 @@ def test_a_job_waits_while_the_storage_is_down_and_the_api_says_so(
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("answering 503", Busy()), ("slow by 0.5 s", Delay(0.5)), ("losing requests in their middle", CutRequest(3000))],
+    [
+        ("answering 503", Busy()),
+        ("answering 500", Busy(500)),
+        ("slow by 0.5 s", Delay(0.5)),
+        ("losing requests in their middle", CutRequest(3000)),
+    ],
 )
 def test_a_job_gets_through_a_faulty_storage(
     name: str,
@@ -93,7 +98,7 @@ def test_a_job_gets_through_a_faulty_storage(
     recoveries: Recoveries,
 ) -> None:
     before = journal.texts()
-    job = DisturbedJob(stack, f"storage-{type(fault).__name__.lower()}", data)
+    job = DisturbedJob(stack, "storage-" + name.replace(" ", "-").replace(".", "-"), data)
     kept = job.wait_for_shards(3)
     with _faulty(proxy, fault):
         time.sleep(FAULTY_SECONDS)

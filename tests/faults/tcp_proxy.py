@@ -10,13 +10,14 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal
 from urllib.parse import urlsplit
 
 _CHUNK = 16 * 1024
-_BUSY = (
-    b'<?xml version="1.0" encoding="UTF-8"?>'
-    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-)
+_BUSY = {
+    503: b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
+    500: b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class CutRequest:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Answer 503 SlowDown as S3 does, without asking the server."""
+    """Answer 503 SlowDown or 500 InternalError as S3 does, without asking the server."""
+
+    status: Literal[500, 503] = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class FaultyProxy:
             if isinstance(fault, Refuse):
                 _reset(client)
             elif isinstance(fault, Busy):
-                _answer_busy(client)
+                _answer_busy(client, fault.status)
             else:
                 self._forward(client, fault)
         except OSError:
@@ -205,7 +208,7 @@ def _pump(source: socket.socket, sink: socket.socket, limit: int | None, delay: 
             sink.shutdown(socket.SHUT_RDWR)
 
 
-def _answer_busy(client: socket.socket) -> None:
+def _answer_busy(client: socket.socket, status: int) -> None:
     request = b""
     while b"\r\n\r\n" not in request:
         chunk = client.recv(_CHUNK)
@@ -219,9 +222,10 @@ def _answer_busy(client: socket.socket) -> None:
         missing = int(headers.get(b"content-length", b"0")) - len(body)
         while missing > 0 and (chunk := client.recv(_CHUNK)):
             missing -= len(chunk)
+    said = _BUSY[status]
     client.sendall(
-        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(_BUSY) + (b"" if head.startswith(b"HEAD ") else _BUSY)
+        b"HTTP/1.1 %d Error\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n\r\n" % (status, len(said)) + (b"" if head.startswith(b"HEAD ") else said)
     )
 
 

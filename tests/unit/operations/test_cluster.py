@@ -1,6 +1,7 @@
 """cluster.yaml, checked offline by the code that will read it: Ray's launcher, botocore, Ray's command line, make."""
 
 import copy
+import importlib
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
 
+from serve_app.proxy_answers import PROXY_CALLBACK, PROXY_CALLBACK_VARIABLE
 from tests.unit.operations.cluster_files import ROOT, cluster, serve_config
 
 REMOTE_ROOT = "~/labelworks"
@@ -125,6 +127,14 @@ def test_every_start_of_ray_demands_the_token_and_the_dashboard_listens_to_its_o
     assert all("RAY_AUTH_MODE=token" in start for start in starts)
     assert "--dashboard-host=127.0.0.1" in next(start for start in starts if "--head" in start)
     assert cluster()["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
+    assert serve_config()["proxy_location"] == "HeadOnly"
+    head = next(command for command in commands() if "/ray start --head" in command)
+    assert f"{PROXY_CALLBACK_VARIABLE}={PROXY_CALLBACK} " in head
+    module, function = PROXY_CALLBACK.rsplit(".", 1)
+    assert getattr(importlib.import_module(module), function)()
 
 
 def test_every_file_that_a_command_names_is_in_the_repository() -> None:
