@@ -5,6 +5,8 @@
 Each engine runs in a process of its own, so that its load time and peak memory are its own. Texts are classified to
 six labels, so scoring and decision are in the figures; sentence-transformers (extra ``peers``) only encodes. The
 engines take turns, ``--rounds`` times, and the best round counts: other load on the machine can only slow one down.
+Tokens are a text's own; what is said of the matrix-product peak also counts the two special ones of each window, which
+have to be computed like any other, and attention. Seconds are wall-clock seconds.
 Prints a table, and as the last line the figures as JSON.
 """
 
@@ -14,30 +16,34 @@ import argparse
 import importlib.util
 import json
 import multiprocessing
-import resource
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from benchmarks.matmul_peak import int8_peak
 from benchmarks.texts import from_folder, generated
 from models.exceptions import ModelUnavailable
 from models.processors import usable_processors
-from models.registry import engine_names, load_engine
+from models.protocol import Counts
+from models.registry import engine_names, load_engine, load_token_counter
 from models.task import ClassificationTask
+from models.tokenization import cut_windows
 
 KINDS = ("short", "mixed", "long")
 PEER = "sentence-transformers"
 LABELS = ("billing problem", "delivery", "technical issue", "praise", "sport", "business news")
-MINILM_OPERATIONS = 6 * 2 * (4 * 384 * 384 + 2 * 384 * 1536)
-"""Multiplications and additions that MiniLM's linear layers take for one token."""
+WINDOW, SPECIAL_TOKENS = 256, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one engine did with one kind of texts. ``peak_share`` is None for what has no MiniLM in it."""
+    """What one engine did with one kind of texts. ``peak_share`` is None for what has no MiniLM in it, ``times_peer``
+    where sentence-transformers is not installed."""
 
     engine: str
     texts: str
@@ -46,6 +52,7 @@ class Figures:
     load_seconds: float
     peak_memory_mb: float
     peak_share: float | None
+    times_peer: float | None = None
 
 
 class Contestant(Protocol):
@@ -92,16 +99,15 @@ def main() -> None:
     for _ in range(options.rounds):
         for name in names:
             for kind in KINDS:
-                new = _measure_apart(name, kind, texts[kind], options.seconds, threads, peak)
+                new = _measure_apart(name, kind, texts[kind], options.seconds, threads)
                 old = measured.get((name, kind))
                 if old is None or new.tokens_per_second > old.tokens_per_second:
                     measured[name, kind] = new
         peak = max(peak, int8_peak(threads))
-    rows = list(measured.values())
+    rows = [_completed(row, measured, texts[row.texts], peak) for row in measured.values()]
     _print_table(rows, peak)
-    print(
-        json.dumps({"threads": threads, "int8_peak_gops": round(peak / 1e9), "engines": [asdict(row) for row in rows]})
-    )
+    engines = [{key: _rounded(value) for key, value in asdict(row).items()} for row in rows]
+    print(json.dumps({"threads": threads, "int8_peak_gops": round(peak / 1e9), "engines": engines}))
 
 
 def _options() -> argparse.Namespace:
@@ -134,10 +140,10 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _measure_apart(name: str, kind: str, texts: list[str], seconds: float, threads: int, peak: float) -> Figures:
+def _measure_apart(name: str, kind: str, texts: list[str], seconds: float, threads: int) -> Figures:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(there, name, kind, texts, seconds, threads, peak))
+    process = context.Process(target=_measure, args=(there, name, kind, texts, seconds, threads))
     process.start()
     there.close()
     try:
@@ -148,7 +154,7 @@ def _measure_apart(name: str, kind: str, texts: list[str], seconds: float, threa
 
 
 def _measure(
-    connection: Connection[Any, Any], name: str, kind: str, texts: list[str], seconds: float, threads: int, peak: float
+    connection: Connection[Any, Any], name: str, kind: str, texts: list[str], seconds: float, threads: int
 ) -> None:
     start = time.perf_counter()
     contestant: Contestant = Peer(threads) if name == PEER else Ours(name, threads)
@@ -158,24 +164,51 @@ def _measure(
     while (spent := time.perf_counter() - start) < seconds or runs == 0:
         tokens += contestant.classify(texts)
         runs += 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = _peak_memory_mb()
     if name == PEER:
-        tokens = runs * _minilm_tokens(texts)
-    has_minilm = name in (PEER, "minilm")
-    share = tokens / spent * MINILM_OPERATIONS / peak if has_minilm else None
-    rates = (tokens / spent, runs * len(texts) / spent)
-    connection.send(Figures(name, kind, *rates, load_seconds, memory, share))
+        tokens = runs * sum(min(count, WINDOW - SPECIAL_TOKENS) for count in _minilm_tokens(texts))
+    connection.send(Figures(name, kind, tokens / spent, runs * len(texts) / spent, load_seconds, memory, None))
 
 
-def _minilm_tokens(texts: list[str]) -> int:
-    """What the peer reads of them: at most a window of each."""
-    from models.registry import load_token_counter
+def _peak_memory_mb() -> float:
+    """Of this process alone; what getrusage says begins with the peak of the process that started it."""
+    status = Path("/proc/self/status").read_text()
+    kilobytes: str = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024
 
-    return sum(min(count, 254) for count in load_token_counter("minilm").count(texts))
+
+def _completed(row: Figures, measured: Mapping[tuple[str, str], Figures], texts: list[str], peak: float) -> Figures:
+    """With the shares that need the best peak and the best peer of all rounds."""
+    peer = measured.get((PEER, row.texts))
+    times_peer = row.tokens_per_second / peer.tokens_per_second if peer else None
+    has_minilm = row.engine in (PEER, "minilm")
+    tokens = np.array(_minilm_tokens(texts))
+    if row.engine == PEER:
+        tokens = np.minimum(tokens, WINDOW - SPECIAL_TOKENS)
+    operations = _minilm_operations(tokens) / len(texts) * row.texts_per_second
+    return replace(row, times_peer=times_peer, peak_share=operations / peak if has_minilm else None)
+
+
+def _minilm_tokens(texts: list[str]) -> list[int]:
+    return load_token_counter("minilm").count(texts)
+
+
+def _minilm_operations(tokens: Counts) -> float:
+    """Multiplications and additions in the matrix products of MiniLM for texts of these lengths.
+
+    Each of the 6 layers multiplies a token (384 numbers) with 4 matrices of 384 × 384 and 2 of 384 × 1536, and with
+    the keys and values of its window.
+    """
+    windows = cut_windows(np.empty(0, np.int32), tokens, WINDOW - SPECIAL_TOKENS).lengths + SPECIAL_TOKENS
+    linear = 4 * 384 * 384 + 2 * 384 * 1536
+    return float(6 * 2 * (windows * linear + windows**2 * 2 * 384).sum())
+
+
+def _rounded(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _print_table(rows: list[Figures], peak: float) -> None:
-    peer = {row.texts: row.tokens_per_second for row in rows if row.engine == PEER}
     print(f"\nint8 matrix product at its best: {peak / 1e9:,.0f} GOP/s\n")
     header = ("engine", "texts", "tokens/s", "texts/s", "× peer", "load s", "peak MB", "of int8 peak")
     lines = [
@@ -184,7 +217,7 @@ def _print_table(rows: list[Figures], peak: float) -> None:
             row.texts,
             f"{row.tokens_per_second:,.0f}",
             f"{row.texts_per_second:,.1f}",
-            f"{row.tokens_per_second / peer[row.texts]:.1f}" if row.texts in peer else "-",
+            "-" if row.times_peer is None else f"{row.times_peer:.1f}",
             f"{row.load_seconds:.2f}",
             f"{row.peak_memory_mb:,.0f}",
             "-" if row.peak_share is None else f"{row.peak_share:.0%}",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.batching import Batch, BatchShapes, plan_batches
+from models.batching import Batch, Shapes, plan_batches
 from models.protocol import Counts, OnBatch, Vectors
 from models.tokenization import TextTokenizer, TokenIds, Windows, cut_windows, pool_windows
 
@@ -54,7 +54,7 @@ class WindowEncoder:
         runner: BatchRunner,
         special: SpecialTokens,
         window: int,
-        shapes: BatchShapes,
+        shapes: Shapes,
     ) -> None:
         self._tokenizer = tokenizer
         self._runner = runner

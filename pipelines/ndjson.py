@@ -37,9 +37,6 @@ class ItemError:
     message: str
 
 
-HALF_PAIR = ItemError("invalid_text", '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character')
-
-
 @dataclass(slots=True)
 class Item:
     """One input line. Either ``text`` is set or ``error`` is.
@@ -172,7 +169,8 @@ def _item_of_two(one: _Line, other: _Line) -> Item:
         kept.custom_id = one.custom_id
     item = _item(kept)
     if item.text is not None and not _same(one.text, other.text):
-        return Item(text=None, error=HALF_PAIR, ids=item.ids)
+        message = '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
+        return _failed("invalid_text", message, item.ids)
     return item
 
 

@@ -12,7 +12,7 @@ from models.protocol import Classifier, Engine
 from models.task import Prediction
 from pipelines.exceptions import LabelworksError
 from pipelines.job import JobConfig
-from pipelines.ndjson import HALF_PAIR, ItemError, text_error
+from pipelines.ndjson import ItemError, text_error
 from pipelines.range_classifier import answer_texts
 from serve_app.recently_used import RecentlyUsed
 
@@ -37,15 +37,6 @@ class PreviewAnswer:
 
     outcome: Prediction | ItemError
     cached: bool
-
-
-def preview_error(text: str) -> ItemError | None:
-    """Why a text cannot be classified, if it cannot; unlike a line's, it may hold half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return HALF_PAIR
-    return text_error(text)
 
 
 class PreviewClassifier:
@@ -90,7 +81,7 @@ class PreviewClassifier:
         ]
 
     def _classify(self, task: bytes, config: JobConfig, texts: Sequence[str]) -> dict[str, PreviewAnswer]:
-        errors = {text: preview_error(text) for text in texts}
+        errors = {text: text_error(text) for text in texts}
         usable = [text for text, error in errors.items() if error is None]
         outcomes: dict[str, Prediction | ItemError] = {text: error for text, error in errors.items() if error}
         if usable:
@@ -110,4 +101,4 @@ class PreviewClassifier:
 
 
 def _digest(text: str, task: bytes = b"") -> bytes:
-    return hashlib.sha256(task + text.encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(task + text.encode()).digest()

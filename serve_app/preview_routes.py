@@ -9,10 +9,10 @@ from fastapi import APIRouter
 
 from models.task import Prediction
 from pipelines.exceptions import LabelworksError, RequestInvalid
-from pipelines.ndjson import ItemError
+from pipelines.ndjson import ItemError, text_error
 from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, Services, Serving, error_responses
-from serve_app.preview_classifier import PreviewAnswer, PreviewRequest, preview_error
+from serve_app.preview_classifier import PreviewAnswer, PreviewRequest
 from serve_app.preview_schemas import (
     Classified,
     ClassifiedBatch,
@@ -69,7 +69,7 @@ async def _answer(
 
 
 async def _answer_one(body: ClassifyText | TagText, account: str, services: Services) -> tuple[Prediction, bool]:
-    error = preview_error(body.text)
+    error = text_error(body.text)
     if error is not None:
         raise RequestInvalid(error.message, field="text", reason=error.code)
     (answer,) = await _answer(body, [body.text], account, services)

@@ -23,8 +23,10 @@ from models.engines.bert_graph import (
 )
 from models.engines.minilm import SHAPE, SPECIAL, WEIGHTS, WINDOW, read_weights
 from models.engines.minilm_reference import FILE, MiniLmReference
+from models.engines.token_stream import stream
 from models.tokenization import TextTokenizer, TokenIds
 from models.weights import locate
+from models.window_encoder import PaddedBatch
 
 PHRASES = (
     "ok",
@@ -94,12 +96,12 @@ def main() -> None:
     names = linear_names(SHAPE)
     largest: dict[str, Array] = {}
     for ids in _windows(tokenizer):
-        answers = compiled([ids[None], np.array([len(ids)], np.int32)])
+        answers = compiled(_alone(ids))
         for index, name in enumerate(names, start=1):
-            seen = np.abs(answers[index][0]).max(axis=0)
+            seen = np.abs(answers[index]).max(axis=0)
             largest[name] = np.maximum(largest.get(name, seen), seen)
     inputs = {name: _linear_input(name, largest[name], linear_weight(weights, name)) for name in names}
-    vectors = [compiled([ids[None], np.array([len(ids)], np.int32)])[0][0] for ids in _phrases(tokenizer)]
+    vectors = [compiled(_alone(ids))[0][0] for ids in _phrases(tokenizer)]
     target = Path(__file__).with_name(FILE)
     target.write_text(MiniLmReference(inputs, PHRASES, np.stack(vectors)).to_json())
     print(f"wrote {target}")
@@ -129,6 +131,10 @@ def _phrases(tokenizer: TextTokenizer) -> Iterator[TokenIds]:
 
 def _wrapped(ids: TokenIds) -> TokenIds:
     return np.array([*SPECIAL.before, *ids[: WINDOW - SPECIAL.count], *SPECIAL.after], np.int32)
+
+
+def _alone(window: TokenIds) -> list[TokenIds]:
+    return list(stream(PaddedBatch(window[None], np.array([len(window)], np.int32))).arrays)
 
 
 def _linear_input(name: str, largest: Array, weight: Array) -> LinearInput:

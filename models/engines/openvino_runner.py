@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import openvino as ov
 
+from models.engines.token_stream import TokenStream, stream
 from models.protocol import Vectors
 from models.window_encoder import PaddedBatch
 
 Arithmetic = Literal["bf16", "f32"]
+QUANTUM = 256
+"""Tokens and cells come in multiples of it, so that few shapes occur: OpenVINO keeps something for each."""
 
 
 class OpenVinoRunner:
@@ -38,27 +41,35 @@ class OpenVinoRunner:
 
     def run(self, batches: Iterable[PaddedBatch]) -> Iterator[Vectors]:
         idle = deque(self._requests)
-        busy: deque[tuple[ov.InferRequest, PaddedBatch]] = deque()
+        busy: deque[_Running] = deque()
         try:
             for batch in batches:
                 if not idle:
                     yield self._finish(busy, idle)
-                request = idle.popleft()
-                request.set_input_tensor(0, ov.Tensor(batch.ids, shared_memory=True))
-                request.set_input_tensor(1, ov.Tensor(batch.lengths, shared_memory=True))
-                request.start_async()
-                busy.append((request, batch))
+                running = _Running(idle.popleft(), stream(batch, QUANTUM), len(batch.lengths))
+                for place, array in enumerate(running.tokens.arrays):
+                    running.request.set_input_tensor(place, ov.Tensor(array, shared_memory=True))
+                running.request.start_async()
+                busy.append(running)
             while busy:
                 yield self._finish(busy, idle)
         finally:
-            for request, _ in busy:
-                request.wait()
+            for running in busy:
+                running.request.wait()
 
     @staticmethod
-    def _finish(busy: deque[tuple[ov.InferRequest, PaddedBatch]], idle: deque[ov.InferRequest]) -> Vectors:
-        request, _batch = busy[0]
-        request.wait()
+    def _finish(busy: deque[_Running], idle: deque[ov.InferRequest]) -> Vectors:
+        running = busy[0]
+        running.request.wait()
         busy.popleft()
-        vectors: Vectors = np.array(request.get_output_tensor(0).data, np.float32)
-        idle.append(request)
+        vectors: Vectors = np.array(running.request.get_output_tensor(0).data[: running.rows], np.float32)
+        idle.append(running.request)
         return vectors
+
+
+class _Running(NamedTuple):
+    """``tokens`` must live as long as OpenVINO reads them."""
+
+    request: ov.InferRequest
+    tokens: TokenStream
+    rows: int

@@ -21,6 +21,12 @@ def vectors(engine: AnyEngine) -> Vectors:
     return engine.encoder.encode(ORDINARY)[0]
 
 
+@pytest.fixture(scope="module")
+def texts_of_all_lengths() -> list[str]:
+    words = " ".join(text for text in ORDINARY if len(text) < 200).split()
+    return [" ".join(words[start % 50 :][:count]) for start, count in enumerate(range(1, 180))]
+
+
 def test_vectors_are_finite_and_of_unit_length(engine: AnyEngine, vectors: Vectors) -> None:
     assert vectors.shape == (len(ORDINARY), engine.encoder.dimension)
     assert vectors.dtype == np.float32
@@ -47,6 +53,15 @@ def test_the_number_of_threads_changes_nothing(engine: AnyEngine, vectors: Vecto
 def test_order_changes_nothing(engine: AnyEngine, vectors: Vectors) -> None:
     backwards = engine.encoder.encode(ORDINARY[::-1])[0][::-1]
     assert np.abs(backwards - vectors).max() < 1e-4
+
+
+def test_minilm_gives_a_text_the_same_bytes_in_whatever_batch(minilm: MiniLm, texts_of_all_lengths: list[str]) -> None:
+    texts = texts_of_all_lengths
+    together = minilm.encoder.encode(texts)[0]
+    assert minilm.encoder.encode(texts[::-1])[0][::-1].tobytes() == together.tobytes()
+    assert minilm.encoder.encode(texts[::3])[0].tobytes() == together[::3].tobytes()
+    for text, vector in zip(texts[::40], together[::40], strict=True):
+        assert minilm.encoder.encode([text])[0][0].tobytes() == vector.tobytes()
 
 
 def test_a_text_alone_has_the_vector_it_has_among_others(engine: AnyEngine, vectors: Vectors) -> None:
