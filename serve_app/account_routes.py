@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from pydantic import BeforeValidator
 
 from pipelines.exceptions import RequestInvalid
 from serve_app.account_schemas import CreateKey, KeyCreated, KeyListed, KeyRevoked, UsageReport
@@ -15,10 +17,20 @@ from serve_app.dependencies import CurrentCaller, Serving, error_responses, mana
 
 _DEFAULT_DAYS = 30
 _MAX_DAYS = 366
+_DAY_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 keys_and_usage = APIRouter(prefix="/v1", tags=["account"])
 
 KeyId = Annotated[str, Path(examples=["key_3f0c9a51d27be846"])]
+
+
+def _day(value: Any) -> Any:
+    if isinstance(value, str) and not _DAY_PATTERN.fullmatch(value):
+        raise ValueError("must be a day such as 2026-11-24")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 AccountQuery = Annotated[
     str | None, Query(description="With the admin key: whose. Other keys know their own account only.")
 ]
@@ -60,8 +72,8 @@ async def delete_key(
 async def usage(
     caller: CurrentCaller,
     services: Serving,
-    first: Annotated[date | None, Query(alias="from", description="29 days before `to` if left out.")] = None,
-    last: Annotated[date | None, Query(alias="to", description="Today (UTC) if left out.")] = None,
+    first: Annotated[Day | None, Query(alias="from", description="29 days before `to` if left out.")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="Today (UTC) if left out.")] = None,
     account: AccountQuery = None,
 ) -> UsageReport:
     """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later."""

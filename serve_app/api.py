@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, FastAPI, Request
 
 from pipelines.object_store import ObjectStore
@@ -12,9 +10,11 @@ from serve_app.account_routes import keys_and_usage
 from serve_app.accounts import KeyDirectory
 from serve_app.authentication import AuthenticationMiddleware, Authenticator
 from serve_app.batch_routes import batch
+from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
+from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
 from serve_app.middleware import (
     BodyLimitMiddleware,
@@ -29,20 +29,6 @@ from serve_app.registry_client import RegistryClient
 from serve_app.schemas import Health
 from serve_app.usage import UsageLedger
 
-_DESCRIPTION = """
-Classify millions of texts in one job:
-
-1. `POST /v1/batch` with your labels: you get a `job_id` and a form for the upload.
-2. POST your NDJSON file (one `{"text": "…"}` a line, up to 5 GB) to `upload_url`: every entry of `upload_fields`,
-   then `file` last.
-3. `POST /v1/batch/{job_id}/start`.
-4. Poll `GET /v1/batch/{job_id}` until `status` is `completed` or `failed`.
-5. `GET /v1/batch/{job_id}/results` and download `download_url`: line N answers item N.
-
-A line that cannot be classified never fails the job: its result line is
-`{"error": {"code": "invalid_json", "message": "…"}}`.
-"""
-
 service = APIRouter(tags=["service"])
 
 
@@ -55,14 +41,17 @@ def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
     keys = KeyDirectory(store, settings.key_cache_seconds)
-    app = FastAPI(title="Labelworks", version=version("labelworks"), description=_DESCRIPTION, redirect_slashes=False)
+    usage = UsageLedger(store)
+    calls = CallMeter(usage)
+    app = documented_app(lifespan=lambda _: calls.flushing())
     app.state.services = Services(
         settings=settings,
         store=store,
         keys=keys,
         registry=RegistryClient(settings),
         classifiers=ClassifierRepository(store),
-        usage=UsageLedger(store),
+        usage=usage,
+        calls=calls,
         preview=PreviewClient(settings),
     )
     install_error_handlers(app)

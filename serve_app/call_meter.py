@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 
+from pipelines.exceptions import StorageUnavailable
 from serve_app.usage import Usage, UsageLedger
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 10.0
 
 
 class CallMeter:
     """What one API replica has answered since it started, by account and day. Thread-safe.
 
     It is stored whole by ``flush``, which may be called at any time: a killed replica loses what came after the last.
+    ``flushing`` calls it every ten seconds.
     """
 
     def __init__(self, ledger: UsageLedger) -> None:
@@ -40,6 +50,27 @@ class CallMeter:
                 if self._counted[account, day] == usage:
                     self._unsaved.discard((account, day))
         self._drop_old_days()
+
+    @asynccontextmanager
+    async def flushing(self) -> AsyncIterator[None]:
+        """Flush from time to time, and once more in the end."""
+        task = asyncio.create_task(self._keep_flushing())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await self._try_flush()
+
+    async def _keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self._try_flush()
+
+    async def _try_flush(self) -> None:
+        try:
+            await asyncio.to_thread(self.flush)
+        except StorageUnavailable as error:
+            logger.warning("the usage of calls is stored later: %s", error)
 
     def _drop_old_days(self) -> None:
         today = datetime.now(UTC).date()

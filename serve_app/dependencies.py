@@ -14,6 +14,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
 from serve_app.authentication import Caller
+from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
@@ -30,6 +31,7 @@ class Services:
     keys: KeyDirectory
     registry: RegistryClient
     usage: UsageLedger
+    calls: CallMeter
     classifiers: ClassifierRepository
     preview: PreviewClient
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pipelines.exceptions import (
     BadRequest,
@@ -73,12 +74,14 @@ def install_error_handlers(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         message = str(error.detail) if isinstance(error, HTTPException) else ""
+        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
         called = f"{request.method} {request.url.path[:100]!r}"
         if status == HTTPStatus.NOT_FOUND:
             message = f"There is no call {called}; the calls are listed at /docs"
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             message = f"There is no call {called}; the path takes other methods, which are listed at /docs"
-        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+            # The router names the methods of one route only.
+            headers["Allow"] = ", ".join(_methods(request))
         return _envelope(status, _HTTP_CODES.get(status, "BAD_REQUEST"), message, {}, headers)
 
     for kind, _ in _STATUS:
@@ -88,6 +91,15 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 _INTERNAL_MESSAGE = "Something went wrong inside the service. Quote the X-Request-ID of this answer to its operator."
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that the request's path takes."""
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _envelope(status: int, code: str, message: str, details: dict[str, Any], headers: dict[str, str]) -> JSONResponse:

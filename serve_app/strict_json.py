@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 def require_strict_json(body: bytes) -> None:
     """Raises RequestInvalid unless the body is one JSON value in UTF-8 without repeated fields, numbers that a
-    64-bit float does not hold, halves of surrogate pairs, or nesting over ``MAX_DEPTH``.
+    64-bit float does not hold, or nesting over ``MAX_DEPTH``. Halves of surrogate pairs are left to the fields.
     """
     try:
         value = json.loads(
@@ -26,12 +26,8 @@ def require_strict_json(body: bytes) -> None:
             parse_constant=_no_constant,
         )
         _require_depth(value)
-        # Whatever is left that has no UTF-8 is half of a surrogate pair.
-        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise _invalid(f"byte {error.start} is not UTF-8") from error
-    except UnicodeEncodeError as error:
-        raise _invalid("it holds half of a surrogate pair (\\ud800-\\udfff), which is no character") from error
     except RecursionError as error:
         raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:

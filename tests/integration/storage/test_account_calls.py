@@ -117,6 +117,12 @@ def test_a_key_that_is_asked_for_wrongly_is_a_422(client: TestClient, body: Any,
     assert error(client.post("/v1/keys", json=body), 422, "VALIDATION_ERROR")["details"] == {"field": field}
 
 
+def test_half_of_a_surrogate_pair_is_a_422(client: TestClient) -> None:
+    for body in (b'{"name":"\\ud800"}', b'{"account":"\\ud800"}', b'{"\\ud800":1}', b'{"expires_at":"\\ud800"}'):
+        answer = client.post("/v1/keys", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (404, 422), answer.text
+
+
 def test_a_key_may_be_asked_for_without_a_body(client: TestClient) -> None:
     assert client.post("/v1/keys").json()["name"] is None
 
@@ -197,6 +203,8 @@ def test_usage_is_of_the_last_thirty_days_unless_said_otherwise(client: TestClie
         "to=x",
         "from=",
         "to=2026-13-01",
+        "to=0",
+        "to=2026-11-01T00:00:00",
     ],
 )
 def test_a_range_that_is_none_or_too_long_is_a_422(client: TestClient, query: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime
 from itertools import permutations
 from typing import cast
@@ -177,6 +178,16 @@ def test_a_flush_that_failed_is_made_up_for_by_the_next(store: MemoryStore, ledg
     meter.count("acme", items=1, items_failed=0, tokens=4)
     meter.flush()
     assert used_ever(ledger, "acme") == Usage(calls=2, items=2, tokens=8)
+
+
+def test_what_was_counted_is_stored_when_the_replica_ends(ledger: UsageLedger) -> None:
+    async def serve() -> None:
+        meter = CallMeter(ledger)
+        async with meter.flushing():
+            meter.count("acme", items=1, items_failed=0, tokens=4)
+
+    asyncio.run(serve())
+    assert used_ever(ledger, "acme").calls == 1
 
 
 def used_ever(ledger: UsageLedger, account: str) -> Usage:

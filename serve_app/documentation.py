@@ -1,0 +1,61 @@
+"""What /docs and /openapi.json tell beside the routes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import FastAPI
+
+_DESCRIPTION = """
+Classify millions of texts in one job:
+
+1. `POST /v1/batch` with your labels: you get a `job_id` and a form for the upload.
+2. POST your NDJSON file (one `{"text": "…"}` a line, up to 5 GB) to `upload_url`: every entry of `upload_fields`,
+   then `file` last.
+3. `POST /v1/batch/{job_id}/start`.
+4. Poll `GET /v1/batch/{job_id}` until `status` is `completed` or `failed`.
+5. `GET /v1/batch/{job_id}/results` and download `download_url`: line N answers item N.
+
+## Lines
+
+An input line is a JSON object with a string `text`. An `id` or `custom_id` (string or number) is repeated as the first
+field of its result line. Result lines, by `mode`:
+
+- `single`: `{"label": "billing", "confidence": 0.9412, "tokens": 14}`
+- `multi`: `{"labels": [{"label": "billing", "confidence": 0.9412}], "tokens": 14}`, best first, `[]` when none passes
+- a line that cannot be classified, which never fails the job: `{"error": {"code": "invalid_json", "message": "…"}}`.
+  Codes: `invalid_json`, `not_an_object`, `missing_text`, `invalid_text`, `empty_text`, `text_too_long`,
+  `invalid_encoding`, `line_too_long`, `classifier_error`.
+
+## Keys and limits
+
+Every call under `/v1` carries `Authorization: Bearer <api key>`. A key may make so many requests a minute: each answer
+has `X-RateLimit-Limit`, `X-RateLimit-Remaining` (requests left now) and `X-RateLimit-Reset` (seconds until all are
+there again); over the limit it is a 429 with `Retry-After` in seconds.
+
+## Errors
+
+Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`.
+"""
+
+
+def documented_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """An application without routes whose /docs needs no other server than this one."""
+    described: dict[str, Any] = {
+        "title": "Labelworks",
+        "version": version("labelworks"),
+        "description": _DESCRIPTION,
+        "redoc_url": None,
+        "redirect_slashes": False,
+        "lifespan": lifespan,
+    }
+    # No call needs the package: without it, the page loads its scripts from where FastAPI says.
+    if find_spec("fastapi_offline") is None:
+        return FastAPI(**described)
+    from fastapi_offline import FastAPIOffline
+
+    return FastAPIOffline(**described)
