@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from labelworks.commands.classify import classify, submit
+from labelworks.commands.doctor import doctor
 from labelworks.commands.jobs import cancel, delete, list_jobs, results, start, status
 from labelworks.commands.stack import create_api_key, demo, dev
 from labelworks.commands.validate import validate
@@ -33,6 +34,7 @@ app.command(rich_help_panel=_JOBS)(delete)
 app.command(rich_help_panel=_JOBS)(validate)
 app.command(rich_help_panel=_SERVICE)(dev)
 app.command(rich_help_panel=_SERVICE)(demo)
+app.command(rich_help_panel=_SERVICE)(doctor)
 app.add_typer(keys, name="keys", rich_help_panel=_SERVICE)
 keys.command("create")(create_api_key)
 

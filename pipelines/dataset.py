@@ -24,6 +24,7 @@ from pipelines.range_classifier import RangeResult, classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
+from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +96,9 @@ class RangeSource(Datasource):
 class ClassifierActor:
     """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
 
-    ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)`` and
-    ``range_progress(index, attempt, completed, failed)``: it keeps the attempts, since a range that kills this process
-    comes back to the next one.
+    ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
+    ``range_progress(index, attempt, completed, failed)`` and ``range_classified(work)``: it keeps the attempts, since
+    a range that kills this process comes back to the next one.
     """
 
     def __init__(self, settings: Settings, config: JobConfig, watcher: Any) -> None:
@@ -117,6 +118,7 @@ class ClassifierActor:
                 reported_at = time.monotonic()
                 self._watcher.range_progress.remote(index, attempt.number, completed, failed)
 
+        began = time.monotonic()
         result = classify_range(
             batch["data"][0].as_py(),
             first=index == 0,
@@ -126,6 +128,7 @@ class ClassifierActor:
             on_progress=report,
             on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
         )
+        self._watcher.range_classified.remote(Work(time.monotonic() - began, errors=result.errors))
         return _row(index, result)
 
 

@@ -23,6 +23,7 @@ from pipelines.progress import ProgressTracker
 from pipelines.run import JobObserver, Totals, run_job
 from pipelines.settings import Settings
 from pipelines.warm_up import warm_up
+from pipelines.work import Work, WorkTally
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class JobDriver(JobObserver):
         # A heartbeat must not wait long for the storage.
         self._records = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
         self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
+        self._work = WorkTally()
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
@@ -94,7 +96,10 @@ class JobDriver(JobObserver):
 
     def begin_range(self, index: int) -> Attempt:
         """A classifier takes the range on; if another did before, it died over it."""
-        return self._attempts[index].begin()
+        attempt = self._attempts[index].begin()
+        if attempt.number > 1:
+            self._work.add(Work(range_retries=1))
+        return attempt
 
     def range_group(self, index: int, span: Span) -> None:
         """The classifier that has the range is about to classify these texts of it."""
@@ -104,6 +109,10 @@ class JobDriver(JobObserver):
         """So many items of the range are answered in this attempt."""
         if self._tracker:
             self._tracker.partial(index, attempt, completed, failed)
+
+    def range_classified(self, work: Work) -> None:
+        """A classifier has answered a range."""
+        self._work.add(work)
 
     def entered(self, phase: Phase) -> None:
         self._phase = phase
@@ -175,6 +184,7 @@ class JobDriver(JobObserver):
             progress=now.progress,
             rows_per_second=now.rows_per_second,
             eta_seconds=now.eta_seconds,
+            work=self._work.total(),
         )
 
     def _finish(self, assignment: Assignment, totals: Totals | None, error: str | None) -> None:

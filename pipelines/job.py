@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -12,8 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from models.task import ClassificationTask, Mode
 from pipelines.counters import Counters, advance
 from pipelines.exceptions import IllegalTransition
+from pipelines.work import Work
 
 Status = Literal["pending", "processing", "completed", "failed"]
+CANCELLED = "cancelled"
+"""The error of a job that its client has cancelled."""
 Phase = Literal["queued", "scanning", "classifying", "writing"]
 
 
@@ -131,6 +134,7 @@ class Advanced:
     progress: float = 0.0
     rows_per_second: float | None = None
     eta_seconds: float | None = None
+    work: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ from botocore.exceptions import (
 
 from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
 from pipelines.settings import Settings
+from pipelines.storage_metrics import count_calls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -135,6 +137,11 @@ class ObjectStore:
             self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
         except ObjectMissing:
             self._retried(lambda: self._client.create_bucket(Bucket=self._bucket))
+
+    def server_time(self) -> datetime:
+        """The storage's clock, to the second, as its answers carry it."""
+        answer = self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def put(
         self,
@@ -303,7 +310,7 @@ class MultipartUpload:
 @lru_cache(maxsize=8)
 def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) -> S3Client:
     secret = settings.s3_secret_key
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=settings.s3_region,
@@ -322,6 +329,8 @@ def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) 
             s3={"addressing_style": "path" if endpoint else "virtual"},
         ),
     )
+    count_calls(client)
+    return client
 
 
 class _PreconditionFailed(Exception):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.protocol import Classifier, OnBatch
@@ -26,12 +27,16 @@ _CONDEMNED = ItemError("classifier_error", "The classifier's process died whenev
 
 @dataclass(frozen=True, slots=True)
 class RangeResult:
-    """The result lines of a range, in input order, and what they hold."""
+    """The result lines of a range, in input order, and what they hold; ``errors`` counts error lines by code."""
 
     lines: bytes
     completed: int
-    failed: int
     tokens: int
+    errors: Mapping[str, int]
+
+    @property
+    def failed(self) -> int:
+        return sum(self.errors.values())
 
 
 def classify_range(
@@ -109,18 +114,14 @@ def _render(items: Sequence[Item], answers: Sequence[Prediction | ItemError], ta
     renderer = ResultRenderer(task)
     remaining = iter(answers)
     lines = bytearray()
-    failed = tokens = 0
+    errors: Counter[str] = Counter()
+    tokens = 0
     for item in items:
         answer = item.error or next(remaining)
         if isinstance(answer, ItemError):
-            failed += 1
+            errors[answer.code] += 1
             lines += render_error(answer, item.ids).encode() + b"\n"
         else:
             tokens += answer.tokens
             lines += renderer.answer(answer, item.ids).encode() + b"\n"
-    return RangeResult(
-        lines=bytes(lines),
-        completed=len(items) - failed,
-        failed=failed,
-        tokens=tokens,
-    )
+    return RangeResult(bytes(lines), len(items) - errors.total(), tokens, errors)

@@ -21,6 +21,7 @@ from pipelines.exceptions import (
     StorageUnavailable,
 )
 from pipelines.job import (
+    CANCELLED,
     Advanced,
     Completed,
     DriverAssigned,
@@ -44,6 +45,7 @@ from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, classifier_slots
 from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.metrics import ServiceMetrics
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import SpareDrivers
@@ -53,7 +55,6 @@ logger = logging.getLogger(__name__)
 Saved = TypeVar("Saved")
 
 ACTOR_NAME = "job-registry"
-CANCELLED = "cancelled"
 _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _CACHED_JOBS = 10_000
@@ -73,10 +74,7 @@ class JobRegistry:
         self._repository = JobRepository(self._store)
         self._retention = Retention(self._store, self._repository, settings)
         self._usage = UsageLedger(self._store)
-        store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
-        self._repository = JobRepository(store)
-        self._classifiers = ClassifierRepository(store, self._repository.require_claim)
-        self._retention = Retention(store, self._repository, settings)
+        self._classifiers = ClassifierRepository(self._store, self._repository.require_claim)
         self._repository.claim()
         self._active = {job.job_id: job for job in self._repository.active()}
         self._ended: OrderedDict[str, JobRecord] = OrderedDict()
@@ -85,6 +83,7 @@ class JobRegistry:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._drivers = DriverPool(settings)
         self._spares = SpareDrivers(settings)
+        self._metrics = ServiceMetrics()
         for job in self._active.values():
             self._drivers.adopt(job)
         self._spares.remove_strays({job.driver for job in self._active.values() if job.driver})
@@ -218,6 +217,8 @@ class JobRegistry:
         job_id = job.job_id
         advanced = transition(job, report)
         self._active[job_id] = advanced
+        self._metrics.changed(job, advanced)
+        self._metrics.worked(advanced, report.work)
         news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
         if news or time.monotonic() - self._saved_at[job_id] > _SAVE_PROGRESS_SECONDS:
             self._saved_at[job_id] = time.monotonic()
@@ -273,6 +274,7 @@ class JobRegistry:
         return saved
 
     def _remember(self, job: JobRecord) -> None:
+        self._metrics.changed(self._active.get(job.job_id), job)
         if job.status == "processing":
             self._active[job.job_id] = job
             self._ended.pop(job.job_id, None)
@@ -320,10 +322,13 @@ class JobRegistry:
         for job_id in self._drivers.lost():
             if job_id in self._active:
                 await self._replace_driver(self._active[job_id])
+        slots = await asyncio.to_thread(classifier_slots, self._settings)
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
-            await self._admit(sorted(queue, key=lambda job: job.started_at or job.created_at))
+            await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
         self._spares.refill()
+        running = self._drivers.running()
+        self._metrics.standing(self._active.values(), sum(each.slots for each in running), slots, len(running))
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
@@ -348,8 +353,7 @@ class JobRegistry:
         self._drivers.dismiss(job_id)
         self._drivers.launch(job, process)
 
-    async def _admit(self, queue: Sequence[JobRecord]) -> None:
-        slots = await asyncio.to_thread(classifier_slots, self._settings)
+    async def _admit(self, slots: int, queue: Sequence[JobRecord]) -> None:
         capacity = Capacity.of(slots, self._settings.kept_slots_share)
         waiting = [self._waiting(job, capacity) for job in queue]
         for admission in admit(capacity, self._drivers.running(), waiting):

@@ -8,16 +8,29 @@ from pathlib import Path
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.embedded.exceptions import EmbeddedStackError
-from serve_app.embedded.stack import is_running, read_state
+from serve_app.embedded.stack import is_running, ray_address, read_state
 
 _RETRY_SECONDS = 5.0
 
 
-def operator_store(folder: Path) -> ObjectStore:
-    """The bucket that the environment's settings name, else that of the stack running in ``folder``."""
+def operator_settings(folder: Path) -> Settings:
+    """The environment's settings where they name a storage, else those of the stack running in ``folder``.
+
+    Raises EmbeddedStackError where neither is there.
+    """
     if not any(name in os.environ for name in ("LABELWORKS_S3_ENDPOINT", "LABELWORKS_S3_BUCKET")):
         state = read_state(folder)
         if not is_running(folder):
             raise EmbeddedStackError(f"The stack in {folder} does not run: start it with 'labelworks dev'")
         os.environ.update(state.settings_environment())
-    return ObjectStore(Settings(), retry_seconds=_RETRY_SECONDS)
+    return Settings()
+
+
+def operator_ray_address(folder: Path) -> str:
+    """The Ray of the stack in ``folder``, else the one that RAY_ADDRESS names or that runs on this machine."""
+    return os.environ.get("RAY_ADDRESS") or ray_address(folder) or "auto"
+
+
+def operator_store(folder: Path) -> ObjectStore:
+    """The bucket of ``operator_settings``."""
+    return ObjectStore(operator_settings(folder), retry_seconds=_RETRY_SECONDS)

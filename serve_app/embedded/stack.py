@@ -65,11 +65,12 @@ class StackState:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the service is, and a key for it."""
+    """Where the service is, a key for it, and where Prometheus reads its series."""
 
     url: str
     api_key: str
     account: str
+    metrics_url: str
 
 
 @contextmanager
@@ -104,8 +105,8 @@ def embedded_stack(
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
             watcher.start()
             try:
-                _start_ray_and_serve(state, settings)
-                yield Ready(state.url, state.api_key or "", state.account)
+                _start_ray_and_serve(folder, state, settings)
+                yield Ready(state.url, state.api_key or "", state.account, metrics_url())
             finally:
                 # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
                 ray.shutdown()
@@ -123,6 +124,18 @@ def read_state(folder: Path) -> StackState:
         raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
 
 
+def ray_address(folder: Path) -> str | None:
+    """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
+    file = _ray_address_file(folder)
+    return file.read_text() if file.exists() else None
+
+
+def metrics_url() -> str:
+    """Where the first node of the Ray that this process is connected to exports its series."""
+    node = ray.nodes()[0]  # type: ignore[no-untyped-call]
+    return f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+
+
 def is_running(folder: Path) -> bool:
     """Whether a stack runs in ``folder`` now."""
     try:
@@ -132,7 +145,11 @@ def is_running(folder: Path) -> bool:
         return isinstance(error, EmbeddedStackError)
 
 
-def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
+def _ray_address_file(folder: Path) -> Path:
+    return folder / "ray-address"
+
+
+def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     configure_proxy()
     try:
@@ -150,6 +167,7 @@ def _start_ray_and_serve(state: StackState, settings: Settings) -> None:
         if _RAY_TIMED_OUT not in str(error):
             raise
         raise EmbeddedStackError("Ray did not start in time, the machine is too busy: start the stack again") from error
+    _ray_address_file(folder).write_text(ray.get_runtime_context().gcs_address)
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")

@@ -23,7 +23,7 @@ from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.gateway import S3Gateway, free_port
-from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState, read_state
+from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, StackState, metrics_url, read_state
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
@@ -62,7 +62,8 @@ def main() -> None:
             ray.get(connect_registry(settings).ping.remote())
             serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": state.http_port})
             serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
-            announcement.serve_until_stopped(Ready(state.url, create_key(store, state.account), state.account))
+            key = create_key(store, state.account)
+            announcement.serve_until_stopped(Ready(state.url, key, state.account, metrics_url()))
         finally:
             ray.shutdown()
             cluster.shutdown()  # type: ignore[no-untyped-call]

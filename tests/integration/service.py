@@ -29,6 +29,7 @@ class RunningStack:
     folder: Path
     url: str
     api_key: str
+    metrics_url: str
 
     @classmethod
     def start(cls, folder: Path, *, program: Sequence[str] = ("labelworks", "dev"), **settings: str) -> RunningStack:
@@ -46,7 +47,7 @@ class RunningStack:
             process.kill()
             raise AssertionError(f"the stack did not start: {line!r} {(folder / 'dev.err').read_text()[-2000:]}")
         ready = json.loads(line.removeprefix("READY "))
-        return cls(process, folder, ready["url"], ready["api_key"])
+        return cls(process, folder, ready["url"], ready["api_key"], ready["metrics_url"])
 
     def client(self, api_key: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {api_key or self.api_key}"}

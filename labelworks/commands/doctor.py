@@ -1,0 +1,72 @@
+"""``doctor``: check a deployment, and say in plain words what to fix."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from labelworks.commands.console import EXIT_ERROR, AsJson, console, fail, print_json
+from labelworks.commands.stack import _DATA, DataFolder, require_server_parts
+
+if TYPE_CHECKING:
+    from serve_app.doctor.finding import Finding
+
+
+def doctor(
+    data: DataFolder = _DATA,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster to look at (host:port); none: leave Ray out. Default: the stack's own."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the deployment that the settings name: storage, links, clock, Ray, the registry, the engines.
+
+    Settings are read from the environment (LABELWORKS_…), else from the stack that runs in the data folder. Exit code
+    1 when something is to be fixed.
+    """
+    # What the embedded stack and cluster.yaml run with; Ray reads it when it is imported.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    require_server_parts()
+    from pydantic import ValidationError
+
+    from serve_app.doctor.cluster import examine_cluster
+    from serve_app.doctor.models import examine_tokenizers
+    from serve_app.doctor.storage import examine_storage
+    from serve_app.embedded.administration import operator_ray_address, operator_settings
+    from serve_app.embedded.exceptions import EmbeddedStackError
+
+    try:
+        settings = operator_settings(data)
+    except EmbeddedStackError as error:
+        fail(str(error))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()} is not valid: {wrong['msg']}")
+    findings = []
+    examinations = [examine_storage(settings), examine_tokenizers(settings)]
+    if ray_address != "none":
+        examinations.append(examine_cluster(settings, ray_address or operator_ray_address(data)))
+    for examination in examinations:
+        for finding in examination:
+            findings.append(finding)
+            if not as_json:
+                _show(finding)
+    bad = sum(not finding.ok for finding in findings)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        console.print(f"{bad} to fix" if bad else "All is well.")
+    if bad:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _show(finding: Finding) -> None:
+    mark = "[green]ok [/]" if finding.ok else "[red]fix[/]"
+    console.print(f"{mark} {escape(finding.check)}: {escape(finding.found)}", soft_wrap=True)
+    if finding.advice:
+        console.print(f"    → {escape(finding.advice)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""``labelworks doctor``: what keeps a deployment from working, in plain words."""

@@ -1,0 +1,109 @@
+"""The Ray cluster: whether it answers, what it offers, and whether the registry and the engines run on it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray._private import services
+from ray.exceptions import GetTimeoutError, RayError
+
+from pipelines.settings import Settings
+from serve_app.doctor.finding import Finding
+from serve_app.doctor.models import examine_engine
+from serve_app.driver_pool import classifier_slots
+from serve_app.registry import ACTOR_NAME
+from serve_app.spare_drivers import NAMESPACE
+
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0
+_NODE_SECONDS = 180.0
+
+
+def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
+    """Connects to the cluster at ``address`` (``auto``: the one of this machine) and leaves it as it was."""
+    try:
+        _require_answer(address)
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RayError, RuntimeError, ValueError) as error:
+        yield Finding(
+            "Ray",
+            False,
+            f"no cluster at {address!r}: {str(error).splitlines()[0]}",
+            "Run this on a node of the cluster, or start Ray; where token authentication is on, ~/.ray/auth_token and"
+            " RAY_AUTH_MODE=token must be the cluster's.",
+        )
+        return
+    try:
+        yield _resources(settings)
+        yield _registry()
+        for model in settings.models:
+            yield _engine_on_a_node(settings, model)
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raises OSError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = services.canonicalize_bootstrap_address_or_die(address).rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
+        return
+
+
+def _resources(settings: Settings) -> Finding:
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+    kind, each = ("GPU", settings.classifier_gpus) if settings.classifier_gpus else ("CPU", settings.classifier_cpus)
+    there = resources.get(kind, 0)
+    found = (
+        f"{nodes} node{'s' if nodes != 1 else ''}, {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs"
+    )
+    slots = classifier_slots(settings)
+    if slots * each > there:
+        return Finding(
+            "Ray",
+            True,
+            f"{found}; {slots} classifiers of {each:g} {kind} need more than is there now, so jobs wait for nodes to"
+            " come",
+        )
+    return Finding("Ray", True, f"{found}: room for {slots} classifiers of {each:g} {kind}")
+
+
+def _registry() -> Finding:
+    try:
+        registry: Any = ray.get_actor(ACTOR_NAME, namespace=NAMESPACE)
+        epoch = ray.get(registry.ping.remote(), timeout=_ANSWER_SECONDS)
+    except ValueError:
+        return Finding("job registry", False, "is not there", "Deploy the service: serve deploy <its config file>.")
+    except (GetTimeoutError, RayError) as error:
+        return Finding(
+            "job registry",
+            False,
+            f"does not answer: {type(error).__name__}",
+            "Look at its log on the head node (/tmp/ray/session_latest/logs); most often the storage does not answer.",
+        )
+    return Finding("job registry", True, f"answers (epoch {epoch})")
+
+
+def _engine_on_a_node(settings: Settings, model: str) -> Finding:
+    needs: dict[str, float] = (
+        {"num_gpus": settings.classifier_gpus} if settings.classifier_gpus else {"num_cpus": settings.classifier_cpus}
+    )
+    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, "on a node")
+    try:
+        finding: Finding = ray.get(found, timeout=_NODE_SECONDS)
+    except GetTimeoutError:
+        ray.cancel(found, force=True)
+        return Finding(
+            f"engine {model}",
+            False,
+            f"no node took a classifier within {_NODE_SECONDS:.0f} s",
+            "All classifiers may be busy, or no node offers what one asks for: compare classifier_cpus and"
+            " classifier_gpus with `ray status`.",
+        )
+    except RayError as error:
+        return Finding(f"engine {model}", False, f"on a node: {error}", "Look at the node's logs.")
+    return finding

@@ -1,0 +1,80 @@
+"""The dashboard and the alert rules speak of series that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.unit.operations.cluster_files import OPERATIONS, ROOT, read_yaml
+
+SOURCES = ("serve_app/metrics.py", "pipelines/storage_metrics.py")
+OF_SERVE = {
+    "ray_serve_num_http_requests_total",
+    "ray_serve_num_http_error_requests_total",
+    "ray_serve_http_request_latency_ms_bucket",
+}
+
+
+def declared() -> set[str]:
+    """The names under which Prometheus sees what the service declares."""
+    names = set()
+    for source in SOURCES:
+        text = (ROOT / source).read_text()
+        for kind, name in re.findall(r"\b(Counter|Gauge|Histogram)\(\s*\"(labelworks_\w+)\"", text):
+            suffixes = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_count", "_sum"]}[kind]
+            names |= {f"ray_{name}{suffix}" for suffix in suffixes}
+    return names
+
+
+def series_of(expression: str) -> set[str]:
+    return set(re.findall(r"\bray_\w+", expression))
+
+
+def dashboard() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((OPERATIONS / "grafana.json").read_text())
+    return read
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in read_yaml(OPERATIONS / "alerts.yaml")["groups"] for rule in group["rules"]]
+
+
+def test_every_panel_shows_series_that_exist() -> None:
+    shown = [series_of(target["expr"]) for panel in dashboard()["panels"] for target in panel["targets"]]
+
+    assert all(shown)
+    assert set().union(*shown) <= declared() | OF_SERVE
+
+
+def test_every_series_of_ours_is_on_the_dashboard() -> None:
+    shown = set().union(*(series_of(target["expr"]) for panel in dashboard()["panels"] for target in panel["targets"]))
+    bases = {re.sub("_(bucket|count|sum)$", "", name) for name in shown}
+
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in declared()} <= bases
+
+
+def test_panels_do_not_overlap() -> None:
+    cells = [
+        (x, y)
+        for position in (panel["gridPos"] for panel in dashboard()["panels"])
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
+    ]
+
+    assert len(cells) == len(set(cells))
+    assert all(0 <= x < 24 for x, _ in cells)
+
+
+def test_every_alert_is_about_series_that_exist_and_says_what_to_do() -> None:
+    for rule in rules():
+        assert series_of(rule["expr"]) <= declared(), rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["action"]
+
+
+def test_no_series_is_labelled_with_a_job_or_an_account() -> None:
+    for source in SOURCES:
+        keys = re.findall(r"tag_keys=\(([^)]*)\)|_SECONDS, \(([^)]*)\)", (ROOT / source).read_text())
+        assert not any(word in "".join(pair) for pair in keys for word in ("job", "account", "key"))
