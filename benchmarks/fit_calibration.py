@@ -106,7 +106,8 @@ def choices(encoder: Encoder, data: EvaluationSet, kind: Kind) -> list[Scored]:
     for count in EXAMPLE_COUNTS if kind == "examples" else (0,):
         scorer: ChoiceScorer = fit_chooser(encoder, data.task(kind, count), UNFITTED)
         logits = scorer.logits(encoder.encode(data.texts)[0])
-        answers.append(Scored(data.name, logits / MULTI_SHARPNESS if scorer.multi else logits, data.truth))
+        scores = logits / MULTI_SHARPNESS if scorer.multi else scorer.trust * logits
+        answers.append(Scored(data.name, scores, data.truth))
     return answers
 
 

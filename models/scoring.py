@@ -26,7 +26,7 @@ SHARPNESS = 18.0
 """Log-odds a unit of prompt score times spread; decides against how strong an opinion examples are weighed."""
 MULTI_SHARPNESS = 12.0
 """The same in ``multi``: lower, as labels do not exclude each other."""
-ABSENCE_SHARE = 0.5
+ABSENCE_SHARE = 0.75
 DETECTION_EXAMPLES_SHARE = 0.5
 PARTIAL_EXAMPLES_SHARE = 0.1
 """Of a label's mean example in its vector where too many labels have none for a regression to compare."""
@@ -52,10 +52,14 @@ def fit_scorer(encoder: Encoder, task: ClassificationTask, engine: str) -> Score
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScorer:
-    """Log-odds before calibration = vectors @ weights + bias, centred over the labels."""
+    """Log-odds before calibration = vectors @ weights + bias, centred over the labels.
+
+    ``trust`` is this task's own factor on the calibration of ``single``.
+    """
 
     weights: Floats
     bias: Floats
+    trust: float
     multi: bool
     calibration: Calibration
 
@@ -68,7 +72,7 @@ class ChoiceScorer:
         logits = self.logits(vectors)
         if self.multi:
             return multi_probabilities(logits / MULTI_SHARPNESS, MULTI_SHARPNESS, self.calibration.multi)
-        return single_probabilities(self.calibration.single * logits)
+        return single_probabilities(self.calibration.single * self.trust * logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,14 @@ def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration
     sharpness = MULTI_SHARPNESS if multi else SHARPNESS
     weights: Floats = sharpness * prompts.spread * prompts.directions.T
     bias = np.zeros(len(task.labels))
+    trust = 1.0
     if examples is not None and compared:
         head = fit_example_head(examples, examples.vectors @ weights)
-        weights = weights + head.weights
-        bias = bias - head.origin @ head.weights
+        weights = head.prompt_share * weights + head.weights
+        bias = head.bias
+        trust = head.trust
     centred = weights - weights.mean(axis=1, keepdims=True)
-    return ChoiceScorer(centred, bias - bias.mean(), multi, numbers)
+    return ChoiceScorer(centred, bias - bias.mean(), trust, multi, numbers)
 
 
 def fit_detector(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> DetectionScorer:

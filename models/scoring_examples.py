@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,15 @@ import numpy.typing as npt
 from models.protocol import Encoder, Vectors
 from models.scoring_prompts import Floats, unit
 
-PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+LESS_OF_PROMPTS = 0.5
+"""Share of the prompts' log-odds that the head starts from where examples contradict the prompts."""
+ENOUGH_EXAMPLES = 3
+"""Examples a label from which on they may shift a label as a whole, or halve the prompts' say."""
+CONSTANT = 0.3
+"""A feature that every text has, small so that its weight, a label's offset, is penalised more than others."""
+TRUSTS = tuple(float(scale) for scale in np.geomspace(1 / 3, 3, 41).round(3))
+TRUST_PRIOR = 10.0
 FOLDS = 4
 ENOUGH_HELD_OUT = 400
 """Held-out examples that settle the penalty: with more examples than FOLDS times this, one fold is enough."""
@@ -53,11 +62,16 @@ class LabelledExamples:
 
 @dataclass(frozen=True, slots=True)
 class ExampleHead:
-    """What to add to the prompts' log-odds: (vectors - origin) @ weights."""
+    """Log-odds = prompt_share * the prompts' log-odds + vectors @ weights + bias.
 
+    ``trust`` is what to multiply log-odds by for probabilities, as far as held-out examples tell: over 1 where
+    they were surer to be right than the log-odds say.
+    """
+
+    prompt_share: float
     weights: Floats
-    origin: Floats
-    penalty: float
+    bias: Floats
+    trust: float
 
 
 def encode_examples(
@@ -77,26 +91,63 @@ def encode_examples(
 
 
 def fit_example_head(examples: LabelledExamples, prompt_logits: Floats) -> ExampleHead:
-    """Multinomial logistic regression on top of ``prompt_logits`` (examples, labels), which stay as they are.
+    """Multinomial logistic regression on top of a share of ``prompt_logits`` (examples, labels).
 
-    Its squared-norm penalty pulls the answer back to the prompts' own, and is the one of ``PENALTIES`` with
-    the least log-loss in cross-validation: examples that do not predict each other change little.
+    Its squared-norm penalty pulls the answer back to the prompts' own. Penalty and share are those of
+    ``PENALTIES`` and ``PROMPT_SHARES`` with the least log-loss in cross-validation: examples that do not predict
+    each other change little.
     """
     weights = examples.weights
     origin = (weights[:, None] * examples.vectors).mean(axis=0)
     roots = np.sqrt(weights)[:, None]
     left, scale, right = np.linalg.svd(roots * (examples.vectors - origin), full_matrices=False)
     kept = scale > 1e-6 * max(float(scale[0]), 1e-6)
-    rows = left[:, kept] * scale[kept] / roots
+    constant = np.full((len(weights), 1), CONSTANT)
+    rows = np.hstack([left[:, kept] * scale[kept] / roots, constant])
+    curvature = 0.5 * np.append(scale[kept] ** 2, weights.sum() * CONSTANT**2).astype(np.float32)
     data = _Data(*(a.astype(np.float32) for a in (rows, prompt_logits, examples.targets, weights)))
-    curvature = (0.5 * scale[kept] ** 2).astype(np.float32)
-    penalty = _best_penalty(data, curvature, _folds(examples.belongs))
-    return ExampleHead(right[kept].T @ data.fit(curvature, penalty).astype(np.float64), origin, penalty)
+    enough = examples.belongs.sum(axis=0)[examples.covered].mean() >= ENOUGH_EXAMPLES
+    if not enough:
+        data.rows[:, -1] = 0
+    folds = _folds(examples.belongs)
+    tried = _held_out(data, curvature, folds, PENALTIES)
+    penalty = min(reversed(PENALTIES), key=lambda one: tried[one].loss())
+    held_out, share = tried[penalty], 1.0
+    if enough:
+        half = data.starting_from(LESS_OF_PROMPTS)
+        outvoted = _held_out(half, curvature, folds, (penalty,))[penalty]
+        if outvoted.loss() < held_out.loss():
+            data, held_out, share = half, outvoted, LESS_OF_PROMPTS
+    head = data.fit(curvature, penalty).astype(np.float64)
+    slopes: Floats = right[kept].T @ head[:-1]
+    return ExampleHead(share, slopes, CONSTANT * head[-1] - origin @ slopes, _trust(held_out) if enough else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Log-odds of examples from a head that was fitted without them."""
+
+    logits: Vectors
+    targets: Vectors
+    weights: Vectors
+
+    def loss(self, scale: float = 1.0) -> float:
+        """Log-loss, summed, of log-odds times ``scale``."""
+        logits = np.float32(scale) * self.logits
+        top = logits.max(axis=1, initial=-np.inf)
+        normaliser = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+        return float(self.weights @ (normaliser - (logits * self.targets).sum(axis=1)))
+
+
+def _trust(answers: _Answers) -> float:
+    """The scale of least log-loss, drawn to 1 as if by TRUST_PRIOR examples."""
+    return min(TRUSTS, key=lambda scale: answers.loss(scale) + 0.5 * TRUST_PRIOR * math.log(scale) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Single precision, in coordinates where the weighted Gram matrix of all examples is diagonal."""
+    """Single precision, in coordinates where the weighted Gram matrix of all examples is diagonal; the constant
+    comes last and keeps it so, as the other rows are centred."""
 
     rows: Vectors
     offsets: Vectors
@@ -106,11 +157,11 @@ class _Data:
     def part(self, chosen: npt.NDArray[np.bool_]) -> _Data:
         return _Data(self.rows[chosen], self.offsets[chosen], self.targets[chosen], self.weights[chosen])
 
-    def loss(self, head: Vectors) -> float:
-        logits = self.offsets + self.rows @ head
-        top = logits.max(axis=1)
-        normaliser = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-        return float(self.weights @ (normaliser - (logits * self.targets).sum(axis=1)))
+    def starting_from(self, share: float) -> _Data:
+        return _Data(self.rows, np.float32(share) * self.offsets, self.targets, self.weights)
+
+    def answers(self, head: Vectors) -> _Answers:
+        return _Answers(self.offsets + self.rows @ head, self.targets, self.weights)
 
     def fit(self, curvature: Vectors, penalty: float, start: Vectors | None = None) -> Vectors:
         """Accelerated descent with restarts, stepping by a bound of the curvature: half the Gram matrix for
@@ -134,8 +185,11 @@ class _Data:
         return head
 
 
-def _best_penalty(data: _Data, curvature: Vectors, folds: npt.NDArray[np.int64]) -> float:
-    losses = dict.fromkeys(PENALTIES, 0.0)
+def _held_out(
+    data: _Data, curvature: Vectors, folds: npt.NDArray[np.int64], penalties: Sequence[float]
+) -> dict[float, _Answers]:
+    """For each penalty the answers for examples by heads fitted on the other folds."""
+    answers: dict[float, list[_Answers]] = {penalty: [] for penalty in penalties}
     held_out = 0
     for fold in np.unique(folds):
         outside = data.part(folds == fold)
@@ -144,10 +198,18 @@ def _best_penalty(data: _Data, curvature: Vectors, folds: npt.NDArray[np.int64])
             break
         held_out += len(outside.rows)
         head: Vectors | None = None
-        for penalty in reversed(PENALTIES):
+        for penalty in reversed(penalties):
             head = inside.fit(curvature, penalty, head)
-            losses[penalty] += outside.loss(head)
-    return min(reversed(PENALTIES), key=lambda penalty: losses[penalty])
+            answers[penalty].append(outside.answers(head))
+    nothing = data.part(np.zeros(len(folds), np.bool_))
+    return {
+        penalty: _Answers(
+            np.concatenate([nothing.offsets, *(part.logits for part in parts)]),
+            np.concatenate([nothing.targets, *(part.targets for part in parts)]),
+            np.concatenate([nothing.weights, *(part.weights for part in parts)]),
+        )
+        for penalty, parts in answers.items()
+    }
 
 
 def _folds(belongs: Floats) -> npt.NDArray[np.int64]:

@@ -183,6 +183,8 @@ def configure_ray_data() -> None:
     context.enable_progress_bars = False
     context.execution_options.verbose_progress = False
     context.execution_no_progress_timeout_s = -1
+    # Wrapped in another, an exception of ours would not be told to the client.
+    context.raise_original_map_exception = True
     context.memory_usage_poll_interval_s = None
     context.actor_init_retry_on_errors = True
     context.max_consecutive_actor_init_deaths = 3
