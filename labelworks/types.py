@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from datetime import date as calendar_date
 from datetime import datetime
 from typing import Any, Literal, Self, TypedDict
 
@@ -11,7 +12,10 @@ Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 Phase = Literal["queued", "scanning", "classifying", "writing"]
 
 
-class Task(TypedDict, total=False):
+Mode = Literal["single", "multi"]
+
+
+class PreviewTask(TypedDict, total=False):
     """What to classify into; the service's defaults hold for what is left out.
 
     labels: 1 to 200 different labels. Required unless ``classifier`` is given.
@@ -19,8 +23,7 @@ class Task(TypedDict, total=False):
     descriptions: what a label means, by label.
     examples: texts that have a label, by label.
     source_type: what the texts are, such as "app review".
-    mode: ``single`` (one label a text) or ``multi`` (every label at or over the threshold).
-    threshold: 0 to 1, used by ``multi``.
+    threshold: 0 to 1, used where a text may have several labels.
     model: one of the engines that the operator allows.
     """
 
@@ -29,9 +32,17 @@ class Task(TypedDict, total=False):
     descriptions: Mapping[str, str]
     examples: Mapping[str, Sequence[str]]
     source_type: str
-    mode: Literal["single", "multi"]
     threshold: float
     model: str
+
+
+class Task(PreviewTask, total=False):
+    """As ``PreviewTask``, for a job, which may be of either mode.
+
+    mode: ``single`` (one label a text) or ``multi`` (every label at or over the threshold).
+    """
+
+    mode: Mode
 
 
 class _FromJson:
@@ -84,6 +95,7 @@ class Batch(BatchSummary):
     eta_seconds: float | None = None
     cost_usd: float | None = None
     model: str | None = None
+    classifier: str | None = None
     attempt: int | None = None
     expires_at: datetime | None = None
 
@@ -131,16 +143,121 @@ class Result:
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
         """Read a line of the result file."""
-        error = line.get("error")
-        scored = line.get("labels", [line] if "label" in line else [])
-        return cls(
-            labels=tuple(ScoredLabel(entry["label"], entry["confidence"]) for entry in scored),
-            tokens=line.get("tokens"),
-            error=ItemError(error["code"], error["message"]) if error else None,
-            id=line.get("id"),
-            custom_id=line.get("custom_id"),
-        )
+        return cls(**_scored(line))
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewResult(Result):
+    """A Result that was given at once. ``cached``: the same text had been asked for before.
+
+    ``latency_ms`` is the time that the service took; None within the answer for many texts.
+    """
+
+    cached: bool | None = None
+    latency_ms: float | None = None
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Self:
+        """Read an answer, or one of its results."""
+        return cls(**_scored(line), cached=line.get("cached"), latency_ms=line.get("latency_ms"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierSummary(_FromJson):
+    """A saved classifier in a list: its newest version, and all that are there."""
+
+    name: str
+    version: int
+    versions: Sequence[int]
+    mode: Mode
+    label_count: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classifier(_FromJson):
+    """One version of a saved classifier. ``classifier`` names it for good: ``reviews@v2``."""
+
+    name: str
+    version: int
+    classifier: str
+    labels: Sequence[str]
+    descriptions: Mapping[str, str]
+    examples: Mapping[str, Sequence[str]]
+    source_type: str | None
+    mode: Mode
+    threshold: float
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key(_FromJson):
+    """An API key without its secret. ``prefix`` is how the secret begins, where that is known."""
+
+    id: str
+    account: str
+    name: str | None = None
+    prefix: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedKey(Key):
+    """A new API key; ``key`` is the secret, which ``repr`` does not show."""
+
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageAmounts(_FromJson):
+    """What was used. ``items`` are those of completed jobs and the texts of preview calls (``calls``)."""
+
+    jobs: int
+    items: int
+    items_failed: int
+    calls: int
+    tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageDay(UsageAmounts):
+    """What was used on a day (UTC)."""
+
+    date: calendar_date
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What an account used, by day, also on days without any use, and in all."""
+
+    account: str
+    days: Sequence[UsageDay]
+    total: UsageAmounts
+
+    @classmethod
+    def from_json(cls, answer: Mapping[str, Any]) -> Self:
+        """Read the service's answer."""
+        days = [UsageDay.from_json(day) for day in answer["days"]]
+        return cls(answer["account"], days, UsageAmounts.from_json(answer["total"]))
+
+
+def _scored(line: Mapping[str, Any]) -> dict[str, Any]:
+    error = line.get("error")
+    scored = line.get("labels", [line] if "label" in line else [])
+    return {
+        "labels": tuple(ScoredLabel(entry["label"], entry["confidence"]) for entry in scored),
+        "tokens": line.get("tokens"),
+        "error": ItemError(error["code"], error["message"]) if error else None,
+        "id": line.get("id"),
+        "custom_id": line.get("custom_id"),
+    }
 
 
 def _value(annotation: Any, value: Any) -> Any:
-    return datetime.fromisoformat(value) if value is not None and "datetime" in str(annotation) else value
+    if value is None:
+        return None
+    if annotation == "calendar_date":
+        return calendar_date.fromisoformat(value)
+    return datetime.fromisoformat(value) if "datetime" in str(annotation) else value

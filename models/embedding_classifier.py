@@ -20,14 +20,17 @@ class EmbeddingClassifier:
     Portions are large because the encoder sorts each by length; where they end decides nothing else.
     """
 
-    def __init__(self, encoder: Encoder, task: ClassificationTask, engine: str) -> None:
+    def __init__(
+        self, encoder: Encoder, task: ClassificationTask, engine: str, texts_at_once: int = TEXTS_AT_ONCE
+    ) -> None:
         self._encoder = encoder
         self._task = task
+        self._texts_at_once = texts_at_once
         self._scorer = fit_scorer(encoder, task, engine)
 
     def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
         predictions: list[Prediction] = []
-        for portion in portions(texts, CHARACTERS_AT_ONCE, TEXTS_AT_ONCE):
+        for portion in portions(texts, CHARACTERS_AT_ONCE, self._texts_at_once):
             vectors, tokens = self._encoder.encode(portion, on_batch)
             predictions.extend(decide(self._task, self._scorer.probabilities(vectors), tokens))
         return predictions

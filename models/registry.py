@@ -17,6 +17,8 @@ _MODULES = {
     "blend": "models.engines.blend",
     "embedding": "models.engines.embedding",
     "nli": "models.engines.nli",
+    "gliclass": "models.engines.gliclass",
+    "llm": "models.engines.llm",
 }
 
 
@@ -41,6 +43,15 @@ def load_engine(name: str = "minilm", *, threads: int | None = None, weights: st
     ModelUnavailable with the command that installs what is missing.
     """
     return _module(name).load(threads, weights)
+
+
+def uses_gpu(name: str) -> bool:
+    """Whether the engine computes on a GPU where it is given one: its module says ``USES_GPU = True``."""
+    try:
+        return bool(getattr(_module(name), "USES_GPU", False))
+    except (ImportError, UnknownEngine):
+        # It fails where it is loaded, for the job that asks for it, not for whoever counts GPUs.
+        return False
 
 
 @lru_cache(maxsize=8)

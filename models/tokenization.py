@@ -44,11 +44,13 @@ class Windows:
 class TextTokenizer:
     """A ``tokenizer.json`` with its padding and truncation switched off and no special tokens added.
 
-    ``words``, where given, replaces the file's rule that cuts a text into words.
+    ``words``, where given, replaces the file's rule that cuts a text into words. ``literal``: special tokens that
+    a text spells out, such as "[SEP]", are characters like any other.
     """
 
-    def __init__(self, path: Path, words: PreTokenizer | None = None) -> None:
+    def __init__(self, path: Path, words: PreTokenizer | None = None, *, literal: bool = False) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.encode_special_tokens = literal
         if words is not None:
             self._tokenizer.pre_tokenizer = words
         self._tokenizer.no_padding()

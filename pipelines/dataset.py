@@ -15,7 +15,7 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from pipelines.attempts import Attempt
-from pipelines.engines import engine_for
+from pipelines.engines import classifier_resources, engine_for
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
@@ -155,9 +155,7 @@ def classify_ranges(
     if not ranges:
         return
     configure_ray_data()
-    resources: dict[str, Any] = (
-        {"num_gpus": settings.classifier_gpus} if settings.classifier_gpus else {"num_cpus": settings.classifier_cpus}
-    )
+    resources: dict[str, Any] = {**classifier_resources(settings, config.model)}
     dataset = (
         ray.data.read_datasource(
             RangeSource(store, job, ranges, prefetched), override_num_blocks=len(ranges), num_cpus=_IO_CPUS

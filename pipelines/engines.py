@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.fingerprint import engine_fingerprint
 from models.protocol import Engine, TokenCounter
-from models.registry import load_engine, load_token_counter
+from models.registry import load_engine, load_token_counter, uses_gpu
 from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
@@ -23,6 +23,18 @@ def engine_for(settings: Settings, model: str, threads: int | None = None) -> En
 def token_counter_for(settings: Settings, model: str) -> TokenCounter:
     """Counts tokens as the engine does; loaded once a process."""
     return load_token_counter(model, weights=settings.weights_of(model))
+
+
+def runs_on_gpu(settings: Settings, model: str) -> bool:
+    """Whether the operator gives GPUs to classifiers and the engine can use them."""
+    return settings.classifier_gpus > 0 and uses_gpu(model)
+
+
+def classifier_resources(settings: Settings, model: str) -> dict[str, float]:
+    """What one classifier asks Ray for: whole GPUs or a part of the CPUs, never both."""
+    if runs_on_gpu(settings, model):
+        return {"num_gpus": settings.classifier_gpus}
+    return {"num_cpus": settings.classifier_cpus}
 
 
 def fingerprint_for(settings: Settings, model: str) -> str:

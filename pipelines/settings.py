@@ -44,10 +44,14 @@ class Settings(BaseSettings):
         gt=0,
         description="CPUs that one classifier actor asks Ray for; keep the sum below the cluster's.",
     )
-    classifier_gpus: int = Field(0, ge=0, description="Whole GPUs that one classifier actor asks for.")
+    classifier_gpus: int = Field(
+        0, ge=0, description="Whole GPUs that a classifier of an engine for GPUs asks for; 0: it runs on CPUs."
+    )
     classifier_threads: int | None = Field(None, ge=1, description="None: shared out among a node's actors.")
     classifier_slots: int | None = Field(
-        None, ge=1, description="Classifiers that may run at once; none: what the cluster's CPUs or GPUs hold now."
+        None,
+        ge=1,
+        description="Classifiers at once on GPUs, and on CPUs; none: what the cluster holds now.",
     )
     kept_slots_share: float = Field(0.25, ge=0, lt=1, description="Share of the slots kept for small jobs.")
     small_job_bytes: int = Field(16 * MIB, ge=0, description="Input size up to which a job counts as small.")

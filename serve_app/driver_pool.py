@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipelines.driver import Assignment
+from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import LabelworksError
 from pipelines.job import JobRecord
 from pipelines.job_input import JobInput
@@ -31,6 +32,7 @@ _IO_CPUS = 0.25
 class _Driver:
     process: DriverProcess
     holds: Running
+    on_gpu: bool
     heard_at: float
     reports: int = 0
     died: bool = False
@@ -50,16 +52,16 @@ class DriverPool:
     def job_ids(self) -> list[str]:
         return list(self._drivers)
 
-    def running(self) -> list[Running]:
-        """The classifier slots that are taken, by job."""
-        return [driver.holds for driver in self._drivers.values()]
+    def running(self, on_gpu: bool) -> list[Running]:
+        """The classifier slots that are taken on GPUs, or on CPUs, by job."""
+        return [driver.holds for driver in self._drivers.values() if driver.on_gpu == on_gpu]
 
     def launch(self, job: JobRecord, process: DriverProcess) -> None:
         """Give the driver a job whose input, run and slots are set."""
         if job.input is None:
             raise LabelworksError(f"Job {job.job_id} is processing without an input.")
         source = JobInput(JobPaths(job.account, job.job_id), job.input)
-        driver = _Driver(process, Running(job.slots, job.in_kept_slots), time.monotonic())
+        driver = self._driver(process, job)
         ended = process.actor.run.remote(Assignment(source, job.config, job.attempt, job.run, job.slots))
         driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
         self._drivers[job.job_id] = driver
@@ -68,7 +70,11 @@ class DriverPool:
         """After the registry's restart: a driver that lives goes on, and is heard of by its next report."""
         process = DriverProcess.named(job.driver) if job.driver else None
         if process is not None:
-            self._drivers[job.job_id] = _Driver(process, Running(job.slots, job.in_kept_slots), time.monotonic())
+            self._drivers[job.job_id] = self._driver(process, job)
+
+    def _driver(self, process: DriverProcess, job: JobRecord) -> _Driver:
+        holds = Running(job.slots, job.in_kept_slots)
+        return _Driver(process, holds, runs_on_gpu(self._settings, job.config.model), time.monotonic())
 
     @contextmanager
     def hearing(self, job_id: str) -> Iterator[None]:
@@ -108,11 +114,18 @@ class DriverPool:
             driver.died = True
 
 
-def classifier_slots(settings: Settings) -> int:
-    """How many classifiers the cluster can run at once, leaving some CPU for reading and writing."""
+def slots_now(settings: Settings) -> dict[bool, int]:
+    """How many classifiers the cluster can run at once: on GPUs (True), where they are used, and on CPUs (False)."""
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    kinds = (True, False) if settings.classifier_gpus else (False,)
+    return {on_gpu: classifier_slots(settings, resources, on_gpu) for on_gpu in kinds}
+
+
+def classifier_slots(settings: Settings, resources: Mapping[str, float], on_gpu: bool) -> int:
+    """How many classifiers a cluster with these resources runs at once on its GPUs, or on its CPUs, some of which
+    are left to reading and writing."""
     if settings.classifier_slots is not None:
         return settings.classifier_slots
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    if settings.classifier_gpus:
+    if on_gpu:
         return max(int(resources.get("GPU", 0)) // settings.classifier_gpus, 1)
     return max(int((resources.get("CPU", 1.0) - _IO_CPUS) / settings.classifier_cpus), 1)

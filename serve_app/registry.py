@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import ray
 
+from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import (
     AccountBusy,
     DriverSuperseded,
@@ -44,7 +45,7 @@ from pipelines.settings import Settings
 from serve_app.accounts import list_unlisted_keys
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
-from serve_app.driver_pool import DriverPool, classifier_slots
+from serve_app.driver_pool import DriverPool, slots_now
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.metrics import ServiceMetrics
 from serve_app.retention import Retention
@@ -325,13 +326,14 @@ class JobRegistry:
         for job_id in self._drivers.lost():
             if job_id in self._active:
                 await self._replace_driver(self._active[job_id])
-        slots = await asyncio.to_thread(classifier_slots, self._settings)
+        slots = await asyncio.to_thread(slots_now, self._settings)
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
             await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
         self._spares.refill()
-        running = self._drivers.running()
-        self._metrics.standing(self._active.values(), sum(each.slots for each in running), slots, len(running))
+        running = [each for on_gpu in slots for each in self._drivers.running(on_gpu)]
+        taken = sum(each.slots for each in running)
+        self._metrics.standing(self._active.values(), taken, sum(slots.values()), len(running))
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
@@ -356,14 +358,17 @@ class JobRegistry:
         self._drivers.dismiss(job_id)
         self._drivers.launch(job, process)
 
-    async def _admit(self, slots: int, queue: Sequence[JobRecord]) -> None:
-        capacity = Capacity.of(slots, self._settings.kept_slots_share)
-        waiting = [self._waiting(job, capacity) for job in queue]
-        for admission in admit(capacity, self._drivers.running(), waiting):
-            try:
-                await self._assign(admission.job_id, admission.slots, admission.in_kept)
-            except DriverSuperseded:
-                logger.info("the job was cancelled before it was launched", extra={"job_id": admission.job_id})
+    async def _admit(self, slots: Mapping[bool, int], queue: Sequence[JobRecord]) -> None:
+        """Jobs on GPUs and jobs on CPUs wait for slots of their own."""
+        for on_gpu, count in slots.items():
+            capacity = Capacity.of(count, self._settings.kept_slots_share)
+            jobs = [job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu]
+            waiting = [self._waiting(job, capacity) for job in jobs]
+            for admission in admit(capacity, self._drivers.running(on_gpu), waiting):
+                try:
+                    await self._assign(admission.job_id, admission.slots, admission.in_kept)
+                except DriverSuperseded:
+                    logger.info("the job was cancelled before it was launched", extra={"job_id": admission.job_id})
 
     def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
         size = job.input.size if job.input else 0

@@ -42,6 +42,7 @@ def classify(
     mode: task.ModeOption = None,
     threshold: task.Threshold = None,
     classifier: task.Classifier = None,
+    model: task.Model = None,
     task_file: task.TaskFile = None,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
@@ -60,6 +61,7 @@ def classify(
         mode=mode,
         threshold=threshold,
         classifier=classifier,
+        model=model,
         task_file=task_file,
     )
     results = out or file.with_name(f"{file.name}.results.ndjson")
@@ -85,6 +87,7 @@ def submit(
     mode: task.ModeOption = None,
     threshold: task.Threshold = None,
     classifier: task.Classifier = None,
+    model: task.Model = None,
     task_file: task.TaskFile = None,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
@@ -100,6 +103,7 @@ def submit(
         mode=mode,
         threshold=threshold,
         classifier=classifier,
+        model=model,
         task_file=task_file,
     )
     with reported(as_json), connect(api_key, base_url) as client:

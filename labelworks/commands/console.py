@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from labelworks.errors import APIStatusError, BatchFailedError, LabelworksError
 
+EXIT_CODES = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 a job did not complete or lines are bad, 130 Ctrl-C."
 EXIT_ERROR = 1
 EXIT_INCOMPLETE = 3
 EXIT_INTERRUPTED = 130
@@ -63,6 +64,8 @@ def _jsonable(value: Any) -> Any:
         return value.isoformat().replace("+00:00", "Z")
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, date):
+        return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from labelworks.commands.connection import LOCAL_DATA
 from labelworks.commands.console import EXIT_ERROR, AsJson, console, fail, print_json
-from labelworks.commands.stack import _DATA, DataFolder, require_server_parts
+from labelworks.commands.stack import DataFolder, require_server_parts
 
 if TYPE_CHECKING:
     from serve_app.doctor.finding import Finding
 
 
 def doctor(
-    data: DataFolder = _DATA,
+    data: DataFolder = LOCAL_DATA,
     ray_address: Annotated[
         str | None,
         typer.Option(help="The Ray cluster to look at (host:port); none: leave Ray out. Default: the stack's own."),

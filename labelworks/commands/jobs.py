@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -53,19 +54,29 @@ def results(
         Path | None,
         typer.Option("--out", help="Where the results go; - for standard output.", show_default="JOB.ndjson"),
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help='What is finished so far; "item" counts the file\'s items from 0.')
+    ] = False,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Download a completed job's results. An interrupted download goes on where it was when it is called again."""
-    path = out or Path(f"{job_id}.ndjson")
+    path = out or Path(f"{job_id}.partial.ndjson" if partial else f"{job_id}.ndjson")
     with reported(as_json), connect(api_key, base_url) as client:
-        if str(path) == "-":
+        if partial:
+            with nullcontext(sys.stdout.buffer) if str(path) == "-" else path.open("wb") as file:
+                for item, line in client.batches.raw_partial_results(job_id):
+                    file.write(b'{"item":%d,%b\n' % (item, line.removeprefix(b"{")))
+            if str(path) == "-":
+                return
+        elif str(path) == "-":
             for piece in client.batches.raw_results(job_id):
                 sys.stdout.buffer.write(piece)
             return
-        with shown_progress() as show:
-            client.batches.download(job_id, path, on_progress=show)
+        else:
+            with shown_progress() as show:
+                client.batches.download(job_id, path, on_progress=show)
     if as_json:
         print_json({"job_id": job_id, "results_path": str(path)})
     else:

@@ -1,9 +1,10 @@
-"""``dev``, ``keys`` and ``demo``: the service on this machine."""
+"""``dev``, ``env`` and ``demo``: the service on this machine."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import threading
 from dataclasses import asdict
@@ -13,14 +14,14 @@ from typing import Annotated
 
 import typer
 
+from labelworks.commands.connection import LOCAL_DATA, local_stack
 from labelworks.commands.console import fail
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The folder in which the embedded stack keeps everything.")]
-_DATA = Path(".labelworks")
 
 
 def dev(
-    data: DataFolder = _DATA,
+    data: DataFolder = LOCAL_DATA,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The API's port; any free one if not given.")
     ] = None,
@@ -64,8 +65,8 @@ def dev(
         fail(f"{error.filename or data}: {error.strerror or error}")
 
 
-def create_api_key(account: str, data: DataFolder = _DATA) -> None:
-    """Make a new API key for ACCOUNT and print it. It is stored as a hash and cannot be shown again."""
+def create_stored_key(account: str, data: Path) -> str:
+    """Make a key straight in the storage, as the operator, and return it. Ends the command where that fails."""
     require_server_parts()
     from pipelines.exceptions import LabelworksError
     from serve_app.accounts import create_key
@@ -73,14 +74,23 @@ def create_api_key(account: str, data: DataFolder = _DATA) -> None:
     from serve_app.embedded.exceptions import EmbeddedStackError
 
     try:
-        print(create_key(operator_store(data), account))
+        return create_key(operator_store(data), account)
     except (EmbeddedStackError, LabelworksError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or data}: {error.strerror or error}")
 
 
-def demo(data: DataFolder = _DATA) -> None:
+def env(data: DataFolder = LOCAL_DATA) -> None:
+    """Print the address and the key of the stack on this machine, for: eval "$(labelworks env)"."""
+    stack = local_stack(data)
+    if stack is None:
+        fail(f"there is no stack in {data}: start one with 'labelworks dev'")
+    print(f"export LABELWORKS_BASE_URL={shlex.quote(stack.url)}")
+    print(f"export LABELWORKS_API_KEY={shlex.quote(stack.api_key)}")
+
+
+def demo(data: DataFolder = LOCAL_DATA) -> None:
     """Run a real job on the bundled sample, through the API, as a client would."""
     require_server_parts()
     from labelworks.demo import DemoError, run_demo

@@ -39,6 +39,10 @@ Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, he
 Classifier = Annotated[
     str | None, typer.Option("--classifier", help="A saved classifier, instead of labels.", rich_help_panel=_PANEL)
 ]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="One of the engines that the operator allows.", rich_help_panel=_PANEL),
+]
 TaskFile = Annotated[
     Path | None,
     typer.Option(
@@ -61,6 +65,7 @@ def task_of(
     mode: str | None,
     threshold: float | None,
     classifier: str | None,
+    model: str | None,
     task_file: Path | None,
 ) -> Task:
     """The task that the options describe. Raises typer.BadParameter where they do not make one."""
@@ -73,6 +78,7 @@ def task_of(
         "source_type": source_type,
         "mode": mode,
         "classifier": classifier,
+        "model": model,
     }
     task |= {name: value for name, value in told.items() if value}
     if threshold is not None:

@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, console, print_json, reported
-from labelworks.commands.jobs import JobIds
+from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, console, print_json, reported, say
 from labelworks.progress import Progress as State
 from labelworks.types import Batch
 
@@ -22,12 +22,20 @@ _PLAIN_LINE_SECONDS = 5.0
 Show = Callable[[Batch], None]
 
 
-def watch(job_ids: JobIds, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
+def watch(
+    job_ids: Annotated[list[str] | None, typer.Argument(help="The jobs' ids; by default all that are going.")] = None,
+    api_key: ApiKey = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """Follow jobs until all have ended. Exit code 3 unless all are completed. Ctrl-C leaves them running."""
     with reported(as_json), connect(api_key, base_url) as client, _shown_jobs() as show:
+        watched = job_ids or [batch.job_id for batch in client.batches.list() if batch.status == "processing"]
+        if not watched:
+            say("No job is processing.")
         batches: dict[str, Batch] = {}
         while True:
-            for job_id in job_ids:
+            for job_id in watched:
                 if job_id not in batches or not batches[job_id].has_ended:
                     batches[job_id] = client.batches.retrieve(job_id)
                     show(batches[job_id])

@@ -196,7 +196,7 @@ class BatchOperations:
                     yield Emit((next(numbers), made_of(line)))
 
     def _parts(self, job_id: str) -> Operation[builtins.list[_Part]]:
-        answer = yield from self._service.call("GET", f"{_path(job_id)}/results?partial=true")
+        answer = yield from self._service.call("GET", f"{_path(job_id)}/results", query={"partial": "true"})
         return [_Part(part["first_item"], part["items"], part["download_url"]) for part in answer.json()["parts"]]
 
     def _part_locator(self, job_id: str, part: _Part) -> Callable[[], Operation[str]]:

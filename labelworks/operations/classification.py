@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from labelworks.classified import Classified, FrameT, joined_frame, read_results
 from labelworks.errors import InputError
 from labelworks.inputs import InputFile, write_texts
 from labelworks.operations.batches import BatchOperations
+from labelworks.operations.classifiers import ClassifierOperations
 from labelworks.operations.effects import Operation, work
 from labelworks.progress import ProgressCallback, shown_progress
 from labelworks.types import Batch, Task
+
+logger = logging.getLogger("labelworks")
 
 ItemT = TypeVar("ItemT")
 ShowProgress = bool | ProgressCallback | None
@@ -26,8 +30,9 @@ ShowProgress = bool | ProgressCallback | None
 class ClassifyOperations:
     """Each call, as an operation. ``progress``: True, False, a callback, or None for "where somebody looks on"."""
 
-    def __init__(self, batches: BatchOperations) -> None:
+    def __init__(self, batches: BatchOperations, classifiers: ClassifierOperations) -> None:
         self._batches = batches
+        self._classifiers = classifiers
 
     def classify_file(
         self,
@@ -95,6 +100,9 @@ class ClassifyOperations:
         They are ``label``, ``confidence``, ``tokens`` and ``error``, each with ``prefix`` before it; in ``multi``
         ``labels`` and ``confidences`` hold lists. Raises InputError where one of those exists already.
         """
+        if "classifier" in task and "mode" not in task:
+            saved = yield from self._classifiers.retrieve(task["classifier"])
+            task["classifier"], task["mode"] = saved.classifier, saved.mode
         multi = task.get("mode") == "multi"
         names = ("labels", "confidences") if multi else ("label", "confidence")
         columns = [f"{prefix}{name}" for name in (*names, "tokens", "error")]
@@ -112,7 +120,12 @@ class ClassifyOperations:
             created = yield from self._batches.create(**task)
             yield from self._batches.upload(created, source, on_progress=show)
             yield from self._batches.start(created.job_id)
-            batch = yield from self._batches.wait(created.job_id, timeout=timeout, on_progress=show)
+            try:
+                batch = yield from self._batches.wait(created.job_id, timeout=timeout, on_progress=show)
+            except GeneratorExit:
+                # Ctrl-C, or a task of asyncio that was cancelled: nobody has been told the job's id.
+                logger.warning("Job %s goes on; client.batches.cancel(%r) ends it", created.job_id, created.job_id)
+                raise
             yield from self._batches.download(created.job_id, results, on_progress=show)
         return batch
 

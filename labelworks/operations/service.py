@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from labelworks.operations.effects import Answer, Operation, Request
 from labelworks.operations.retries import RetryPolicy, answered
@@ -22,13 +24,24 @@ class Service:
     def __repr__(self) -> str:
         return f"Service({self.base_url!r})"
 
-    def call(self, method: str, path: str, *, json: Any = None, once: bool = False) -> Operation[Answer]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        json: Any = None,
+        once: bool = False,
+    ) -> Operation[Answer]:
         """The answer to an authenticated call, after retries. Raises APIStatusError or APIConnectionError.
 
-        ``once``: the service is to carry it out once, however often it is repeated.
+        What is None in ``query`` is left out. ``once``: the service is to carry it out once, however often it is
+        repeated.
         """
         headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
         if once:
             headers["Idempotency-Key"] = secrets.token_hex(16)
-        request = Request(method, f"{self.base_url}{path}", headers, json=json, timeout=self.timeout)
+        asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
+        url = f"{self.base_url}{path}?{asked}" if asked else f"{self.base_url}{path}"
+        request = Request(method, url, headers, json=json, timeout=self.timeout)
         return (yield from answered(request, self.retries))

@@ -9,30 +9,29 @@ cheap GPU gives at thousands of texts a second. Needs the extra ``embedding``.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from models.batching import BatchShapes
 from models.embedding_classifier import EmbeddingClassifier
 from models.engines.torch_device import TorchDevice, choose_device
+from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.exceptions import ModelUnavailable
-from models.protocol import Encoder, EngineInfo, Vectors
+from models.lookahead import Waits
+from models.protocol import Counts, EngineInfo, OnBatch, Vectors
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
 from models.weights import model_folder
-from models.window_encoder import PaddedBatch, SpecialTokens, WindowEncoder
 
 NAME = "embedding"
+USES_GPU = True
 DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
 INSTALL = "pip install 'labelworks[embedding]'"
-BATCHES = {"cuda": BatchShapes(budget=32_768, step=16), "cpu": BatchShapes(budget=1_024, step=16)}
-IN_FLIGHT = 4
-"""Batches handed to the GPU before the first answer is fetched, so that it never waits for Python."""
+TEXTS_AT_ONCE = {"cuda": 65_536, "cpu": 8_192}
+"""Where a portion ends a GPU has no next batch to work on."""
 
 Pooling = Literal["mean", "first", "last"]
 
@@ -63,91 +62,72 @@ class ModelFolder:
         return cls(path, _pooling(path), window, padding)
 
 
-class TorchRunner:
-    """A BatchRunner over a transformers model; copies to and from the GPU run beside its work."""
+class TorchEncoder:
+    """An Encoder over a transformers model."""
 
-    def __init__(self, folder: ModelFolder, device: TorchDevice) -> None:
-        import torch
+    def __init__(self, folder: ModelFolder, tokenizer: TextTokenizer, device: TorchDevice) -> None:
         from transformers import AutoModel
 
-        self._torch = torch
-        self._device = device
         self._pooling = folder.pooling
         model = AutoModel.from_pretrained(
             folder.path, dtype=device.dtype, attn_implementation="sdpa", local_files_only=True
         )
         self._model: Any = model.to(device.name).eval()
+        self._special = special_tokens(tokenizer, folder.padding)
+        buckets = Buckets.up_to(folder.window, device)
+        self.waits = Waits()
+        self._stream = TextStream(tokenizer, self._forward, device, folder.window, buckets, self.waits)
 
     @property
     def dimension(self) -> int:
         return int(self._model.config.hidden_size)
 
-    def run(self, batches: Iterable[PaddedBatch]) -> Iterator[Vectors]:
-        waiting: deque[tuple[Any, Any]] = deque()
-        for batch in batches:
-            waiting.append(self._start(batch))
-            if len(waiting) == IN_FLIGHT:
-                yield self._fetch(*waiting.popleft())
-        while waiting:
-            yield self._fetch(*waiting.popleft())
+    def encode(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> tuple[Vectors, Counts]:
+        if not texts:
+            return np.empty((0, self.dimension), np.float32), np.empty(0, np.int64)
+        answers, tokens = self._stream.read(texts, [self._special], on_batch)
+        vectors = answers[:, 0]
+        unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit, tokens
 
-    def _start(self, batch: PaddedBatch) -> tuple[Any, Any]:
-        torch = self._torch
-        with torch.inference_mode():
-            ids = self._device.send(torch.from_numpy(batch.ids)).long()
-            lengths = self._device.send(torch.from_numpy(batch.lengths)).long()
-            mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-            states = self._model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
-            pooled = self._pool(states, mask, lengths)
-            return self._device.fetch(torch.nn.functional.normalize(pooled, dim=1))
+    def _forward(self, batch: RowBatch) -> Any:
+        import torch
+
+        mask = batch.mask()
+        states = self._model(input_ids=batch.ids, attention_mask=mask.long()).last_hidden_state.float()
+        return torch.nn.functional.normalize(self._pool(states, mask, batch.lengths), dim=1)
 
     def _pool(self, states: Any, mask: Any, lengths: Any) -> Any:
+        import torch
+
         if self._pooling == "mean":
             return (states * mask[:, :, None]).sum(1) / lengths[:, None]
-        rows = self._torch.arange(len(states), device=states.device)
+        rows = torch.arange(len(states), device=states.device)
         return states[:, 0] if self._pooling == "first" else states[rows, lengths - 1]
-
-    @staticmethod
-    def _fetch(vectors: Any, arrived: Any) -> Vectors:
-        if arrived is not None:
-            arrived.synchronize()
-        return cast(Vectors, np.array(vectors.numpy(), np.float32))
 
 
 class Embedding:
     """Loaded weights; ``encoder`` is what any number of tasks share."""
 
-    def __init__(self, encoder: Encoder, device: Literal["cpu", "cuda"]) -> None:
+    def __init__(self, encoder: TorchEncoder, device: Literal["cpu", "cuda"]) -> None:
         self.info = EngineInfo(NAME, device, "per_text")
         self.encoder = encoder
+        self.waits = encoder.waits
 
     def bind(self, task: ClassificationTask) -> EmbeddingClassifier:
-        return EmbeddingClassifier(self.encoder, task, NAME)
+        return EmbeddingClassifier(self.encoder, task, NAME, TEXTS_AT_ONCE[self.info.device])
 
 
 def load(threads: int | None, weights: str | None) -> Embedding:
     """``weights``: a folder or a hub name. Raises ModelUnavailable when they or torch are missing."""
     device = choose_device(threads, INSTALL)
     folder = ModelFolder.read(model_folder(weights or DEFAULT_MODEL))
-    tokenizer = TextTokenizer(folder.path / "tokenizer.json")
-    runner = TorchRunner(folder, device)
-    encoder = WindowEncoder(
-        tokenizer, runner, special_tokens(tokenizer, folder.padding), folder.window, BATCHES[device.name]
-    )
-    return Embedding(encoder, device.name)
+    tokenizer = TextTokenizer(folder.path / "tokenizer.json", literal=True)
+    return Embedding(TorchEncoder(folder, tokenizer, device), device.name)
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",)) / "tokenizer.json")
-
-
-def special_tokens(tokenizer: TextTokenizer, padding: int) -> SpecialTokens:
-    """What the tokenizer puts before and after a text, found by giving it one."""
-    around, inside = tokenizer.wrapped_ids("a"), tokenizer.ids(["a"])[0].tolist()
-    for start in range(len(around) - len(inside) + 1):
-        if list(around[start : start + len(inside)]) == inside:
-            return SpecialTokens(around[:start], around[start + len(inside) :], padding)
-    raise ModelUnavailable("The tokenizer changes a text's tokens when it adds special ones; it cannot be used.")
+    return TextTokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",)) / "tokenizer.json", literal=True)
 
 
 def _pooling(path: Path) -> Pooling:

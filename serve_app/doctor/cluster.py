@@ -11,6 +11,7 @@ import ray
 from ray._private import services
 from ray.exceptions import GetTimeoutError, RayError
 
+from pipelines.engines import classifier_resources, runs_on_gpu
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
@@ -56,12 +57,13 @@ def _require_answer(address: str) -> None:
 def _resources(settings: Settings) -> Finding:
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
-    kind, each = ("GPU", settings.classifier_gpus) if settings.classifier_gpus else ("CPU", settings.classifier_cpus)
+    on_gpu = runs_on_gpu(settings, settings.default_model)
+    kind, each = ("GPU", settings.classifier_gpus) if on_gpu else ("CPU", settings.classifier_cpus)
     there = resources.get(kind, 0)
     found = (
         f"{nodes} node{'s' if nodes != 1 else ''}, {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs"
     )
-    slots = classifier_slots(settings)
+    slots = classifier_slots(settings, resources, on_gpu)
     if slots * each > there:
         return Finding(
             "Ray",
@@ -89,9 +91,7 @@ def _registry() -> Finding:
 
 
 def _engine_on_a_node(settings: Settings, model: str) -> Finding:
-    needs: dict[str, float] = (
-        {"num_gpus": settings.classifier_gpus} if settings.classifier_gpus else {"num_cpus": settings.classifier_cpus}
-    )
+    needs: dict[str, Any] = {**classifier_resources(settings, model)}
     found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, "on a node")
     try:
         finding: Finding = ray.get(found, timeout=_NODE_SECONDS)

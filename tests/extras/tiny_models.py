@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from gliclass import GLiClassModel, GLiClassModelConfig
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -40,19 +42,41 @@ def save_tiny_entailment(folder: Path) -> Path:
     return folder
 
 
-def _config() -> BertConfig:
+def save_tiny_gliclass(folder: Path, pooling: str = "first", prompt_first: bool = True) -> Path:
+    """A model that reads labels and text in one sequence of 512 characters."""
+    torch.manual_seed(2)
+    marks = ["<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>"]
+    encoder = _config(positions=512, extra=len(marks))
+    config = GLiClassModelConfig(
+        encoder_config=encoder.to_dict(),
+        encoder_model="tiny",
+        class_token_index=encoder.vocab_size - 3,
+        text_token_index=encoder.vocab_size - 2,
+        example_token_index=encoder.vocab_size - 1,
+        pooling_strategy=pooling,
+        prompt_first=prompt_first,
+        initializer_range=0.3,
+        normalize_features=True,
+        logit_scale_init_value=5.0,
+    )
+    GLiClassModel(config).save_pretrained(folder)
+    _save_tokenizer(folder, marks)
+    return folder
+
+
+def _config(positions: int = WINDOW, extra: int = 0) -> BertConfig:
     return BertConfig(
-        vocab_size=len(SPECIAL) + 2 * len(CHARACTERS),
+        vocab_size=len(SPECIAL) + 2 * len(CHARACTERS) + extra,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=WINDOW,
+        max_position_embeddings=positions,
         initializer_range=0.3,
     )
 
 
-def _save_tokenizer(folder: Path) -> None:
+def _save_tokenizer(folder: Path, marks: Sequence[str] = ()) -> None:
     words = [*SPECIAL, *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
     tokenizer = Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer()
@@ -60,4 +84,5 @@ def _save_tokenizer(folder: Path) -> None:
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    tokenizer.add_special_tokens([*SPECIAL, *marks])
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -116,6 +116,32 @@ def test_the_command_line_goes_from_csv_to_results(stack: RunningStack, tmp_path
     )
 
 
+def test_an_account_saves_previews_runs_and_counts(stack: RunningStack) -> None:
+    with Labelworks(api_key=stack.new_key("client-account"), base_url=stack.url) as client:
+        saved = client.classifiers.create("reviews", labels=LABELS, mode="multi", threshold=0.2)
+        assert [entry.name for entry in client.classifiers.list()] == ["reviews"]
+        assert client.classifiers.retrieve(saved.classifier) == saved
+        previewed = client.preview.tag_batch([*TEXTS, ""], classifier="reviews")
+        assert [result.label for result in previewed] == [*ANSWERS, None]
+        assert previewed[3].error is not None
+        assert client.preview.classify(TEXTS[0], classifier="reviews").label == "billing"
+        joined = client.classify(pd.DataFrame({"text": TEXTS}), classifier="reviews")
+        assert joined["labels"].tolist() == [[each.label for each in result.labels] for result in previewed[:3]]
+        client.classifiers.delete("reviews")
+        assert client.classifiers.list() == []
+        assert client.usage.retrieve().total.jobs == 1
+
+
+def test_a_key_is_made_listed_and_revoked(stack: RunningStack) -> None:
+    with Labelworks(api_key=stack.new_key("client-keys"), base_url=stack.url) as client:
+        made = client.keys.create(name="second")
+        assert [key.name for key in client.keys.list()][-1] == "second"
+        with Labelworks(api_key=made.key, base_url=stack.url) as other:
+            assert other.batches.list() == []
+        client.keys.revoke(made.id)
+        assert made.id not in [key.id for key in client.keys.list()]
+
+
 def etag_of(stack: RunningStack, job_id: str) -> str:
     with stack.client() as http:
         url = http.get(f"/v1/batch/{job_id}/results").json()["download_url"]

@@ -15,6 +15,8 @@ from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.unit.labelworks.fake_account import FakeAccount
+
 API_KEY = "lw_test"
 CREATED_AT = "2026-11-23T20:57:29.716180Z"
 
@@ -62,6 +64,7 @@ class FakeService:
         self.honours_ranges = True
         self.honours_if_range = True
         self.end = "completed"
+        self.account = FakeAccount()
         self._keys: dict[str, str] = {}
 
     def misbehave(self, when: str, **how: Any) -> None:
@@ -81,6 +84,9 @@ class FakeService:
             return self._storage(request)
         if request.headers["Authorization"] != f"Bearer {API_KEY}":
             return _error(401, "UNAUTHORIZED", "The API key is missing, unknown or revoked")
+        about_account = self.account.answer(request.method, request.path, request.body)
+        if about_account is not None:
+            return _json(*about_account)
         parts = request.path.strip("/").split("/")
         if request.method == "POST" and len(parts) == 2:
             return self._create(request)
@@ -128,7 +134,7 @@ class FakeService:
 
     def _create(self, request: Seen) -> tuple[int, dict[str, str], bytes]:
         task = json.loads(request.body)
-        if len(set(task["labels"])) < len(task["labels"]):
+        if len(set(task.get("labels", ()))) < len(task.get("labels", ())):
             return _error(422, "VALIDATION_ERROR", "Labels must be unique", {"field": "labels"})
         key = request.headers["Idempotency-Key"]
         job_id = self._keys.setdefault(key, f"batch_{len(self.jobs):016}")
@@ -145,7 +151,7 @@ class FakeService:
         job.status = self.end
         if self.end == "failed":
             job.error = "The input is not NDJSON"
-        label = job.task["labels"][0]
+        label = job.task.get("labels", ["a"])[0]
         lines = []
         for line in job.upload.split(b"\n"):
             if not line.strip():

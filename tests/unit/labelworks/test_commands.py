@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,74 @@ def test_without_settings_the_stack_of_this_folder_is_used(
     Path(".labelworks/stack.json").write_text(json.dumps({"http_port": port, "api_key": API_KEY, "s3_port": 1}))
     result = CliRunner().invoke(app, ["list", "--json"], env={"LABELWORKS_API_KEY": None, "LABELWORKS_BASE_URL": None})
     assert json.loads(result.stdout)[0]["job_id"] == job.job_id
+
+
+def test_partial_results_name_their_items(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b"".join(b'{"label":"a%d"}\n' % item for item in range(5)))
+    expected = [{"item": item, "label": f"a{item}"} for item in (0, 1, 4)]
+    labelworks("results", job.job_id, "--partial")
+    lines = Path(f"{job.job_id}.partial.ndjson").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    assert labelworks("results", job.job_id, "--partial", "--out", "-").stdout.splitlines() == lines
+
+
+def test_watch_without_ids_follows_what_is_going(labelworks: Command) -> None:
+    labelworks.service.add_completed(b"{}\n")
+    assert "No job" in labelworks("watch").stderr
+    job_id = labelworks("submit", "in.ndjson", "--labels", "a").stdout.strip()
+    labelworks.service.jobs[job_id].status = "processing"
+    assert [batch["job_id"] for batch in json.loads(labelworks("watch", "--json").stdout)] == [job_id]
+
+
+def test_classifiers_are_created_shown_listed_and_deleted(labelworks: Command) -> None:
+    options = ["--labels", "a,b", "--description", "a=first", "--example", "b=like this"]
+    assert labelworks("classifiers", "create", "reviews", *options).stdout == "reviews@v1\n"
+    shown = labelworks("classifiers", "show", "reviews@v1").stdout
+    assert all(part in shown for part in ("reviews@v1", "a: first", "like this"))
+    assert "reviews" in labelworks("classifiers", "list").stdout
+    assert json.loads(labelworks("classifiers", "list", "--json").stdout)[0]["label_count"] == 2
+    labelworks("classifiers", "delete", "reviews", stdin="n\n", exit_code=1)
+    labelworks("classifiers", "delete", "reviews", "--yes")
+    labelworks("classifiers", "show", "reviews", exit_code=1)
+
+
+def test_keys_are_created_listed_and_revoked(labelworks: Command) -> None:
+    assert labelworks("keys", "create", "--name", "nightly", "--days", "30").stdout == "lw_secret\n"
+    listed = labelworks("keys", "list").stdout
+    assert "key_0" in listed
+    assert "lw_secret" not in listed
+    labelworks("keys", "revoke", "key_0")
+    assert json.loads(labelworks("keys", "list", "--json").stdout) == []
+
+
+def test_a_key_in_the_storage_has_no_name(labelworks: Command) -> None:
+    labelworks("keys", "create", "acme", "--name", "nightly", exit_code=2)
+
+
+def test_usage_shows_days_and_their_sum(labelworks: Command) -> None:
+    shown = labelworks("usage", "--from", "2026-11-01").stdout
+    assert "2026-11-01" in shown
+    assert "$0.0000" in shown
+    assert json.loads(labelworks("usage", "--json").stdout)["days"][0]["date"] == "2026-11-24"
+
+
+def test_preview_answers_texts_or_the_beginning_of_a_file(labelworks: Command) -> None:
+    assert "a 0.90" in labelworks("preview", "I was charged twice", "--labels", "a").stdout
+    answers = json.loads(
+        labelworks("preview", "--file", "in.ndjson", "--labels", "a", "--mode", "multi", "--json").stdout
+    )
+    assert [answer["labels"] for answer in answers] == [[{"label": "a", "confidence": 0.9}]]
+    labelworks("preview", "--labels", "a", exit_code=2)
+
+
+def test_env_prints_what_a_shell_can_take(labelworks: Command) -> None:
+    labelworks("env", exit_code=1)
+    Path(".labelworks").mkdir()
+    Path(".labelworks/stack.json").write_text(json.dumps({"http_port": 80, "api_key": "lw_x"}))
+    assert labelworks("env").stdout == (
+        "export LABELWORKS_BASE_URL=http://127.0.0.1:80\nexport LABELWORKS_API_KEY=lw_x\n"
+    )
+
+
+def test_the_version_is_that_of_the_package(labelworks: Command) -> None:
+    assert labelworks("--version").stdout.strip() == version("labelworks")

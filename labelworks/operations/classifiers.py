@@ -1,0 +1,52 @@
+"""The calls of saved classifiers."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Unpack
+from urllib.parse import quote
+
+from labelworks.errors import NotFoundError
+from labelworks.operations.effects import Operation
+from labelworks.operations.service import Service
+from labelworks.types import Classifier, ClassifierSummary, Task
+
+
+class ClassifierOperations:
+    """Each call, as an operation. A name may be pinned to a version: ``reviews@v2``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def create(self, name: str, **task: Unpack[Task]) -> Operation[Classifier]:
+        """Save a task under a name: version 1 of a new name, the next version of one that is there.
+
+        What the arguments mean: ``labelworks.types.Task``. Raises ValidationError for a name or a task that is none.
+        """
+        answer = yield from self._service.call("POST", "/v1/classifiers", json={"name": name, **task})
+        return Classifier.from_json(answer.json())
+
+    def list(self) -> Operation[builtins.list[ClassifierSummary]]:
+        """The account's classifiers, by name."""
+        answer = yield from self._service.call("GET", "/v1/classifiers")
+        return [ClassifierSummary.from_json(entry) for entry in answer.json()]
+
+    def retrieve(self, name: str, *, version: int | None = None) -> Operation[Classifier]:
+        """A classifier's newest version, or the one that is asked for. Raises NotFoundError."""
+        answer = yield from self._service.call("GET", _path(name), query={"version": version})
+        return Classifier.from_json(answer.json())
+
+    def delete(self, name: str, *, version: int | None = None) -> Operation[None]:
+        """Delete all versions, or only one. Jobs that were created with it keep what they took from it."""
+        try:
+            yield from self._service.call("DELETE", _path(name), query={"version": version})
+        except NotFoundError as error:
+            # Gone by an earlier attempt of this same call.
+            if not error.repeated:
+                raise
+
+
+def _path(name: str) -> str:
+    if not name:
+        raise ValueError("name is empty")
+    return f"/v1/classifiers/{quote(name, safe='@')}"

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from models.registry import engine_names
+from pipelines.engines import classifier_resources
+from pipelines.settings import Settings
+
+
+@pytest.mark.parametrize("model", engine_names())
+def test_without_gpus_every_engine_asks_for_cpus(model: str) -> None:
+    assert classifier_resources(Settings(classifier_cpus=0.5), model) == {"num_cpus": 0.5}
+
+
+def test_only_engines_that_use_gpus_ask_for_whole_ones() -> None:
+    settings = Settings(classifier_cpus=0.5, classifier_gpus=2)
+    asked = {model: classifier_resources(settings, model) for model in engine_names()}
+    assert {model for model, found in asked.items() if found == {"num_gpus": 2}} == {
+        "embedding",
+        "nli",
+        "gliclass",
+        "llm",
+    }
+    assert all(found == {"num_cpus": 0.5} for found in asked.values() if "num_gpus" not in found)
+
+
+def test_an_engine_of_the_operators_says_whether_it_uses_gpus() -> None:
+    settings = Settings(classifier_gpus=1)
+    assert "num_gpus" in classifier_resources(settings, "models.engines.llm")
+    assert "num_cpus" in classifier_resources(settings, "models.engines.minilm")
+    assert "num_cpus" in classifier_resources(settings, "no.such.module")
