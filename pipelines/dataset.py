@@ -18,6 +18,7 @@ from pipelines.attempts import Attempt
 from pipelines.engines import classifier_resources, engine_for
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
+from pipelines.logs import Fields, configure_logging, process_fields
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
 from pipelines.range_classifier import RangeResult, classify_range
@@ -101,7 +102,8 @@ class ClassifierActor:
     a range that kills this process comes back to the next one.
     """
 
-    def __init__(self, settings: Settings, config: JobConfig, watcher: Any) -> None:
+    def __init__(self, settings: Settings, config: JobConfig, watcher: Any, log_fields: Fields) -> None:
+        configure_logging(settings, log_fields)
         self._task = config.task()
         engine = engine_for(settings, config.model)
         self._classifier = engine.bind(self._task)
@@ -162,7 +164,7 @@ def classify_ranges(
             ClassifierActor,
             batch_size=1,
             batch_format="pyarrow",
-            fn_constructor_args=(settings, config, watcher),
+            fn_constructor_args=(settings, config, watcher, process_fields()),
             compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
             **resources,
         )

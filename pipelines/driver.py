@@ -17,6 +17,7 @@ from pipelines.attempts import Attempt, RangeAttempts, Span
 from pipelines.exceptions import DriverSuperseded, LabelworksError, ObjectMissing, StorageUnavailable
 from pipelines.job import Advanced, JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
+from pipelines.logs import configure_logging
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
 from pipelines.progress import ProgressTracker
@@ -32,10 +33,11 @@ _REGISTRY_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The job that a driver works on. ``run`` tells this driver's reports from those of earlier ones."""
+    """The job that a driver works on, in its ``attempt``. ``run`` tells this driver's reports from earlier ones'."""
 
     job: JobInput
     config: JobConfig
+    attempt: int
     run: int
     classifiers: int
 
@@ -48,6 +50,7 @@ class JobDriver(JobObserver):
     """
 
     def __init__(self, settings: Settings, registry: Any) -> None:
+        configure_logging(settings)
         self._settings = settings
         self._store = ObjectStore(settings)
         self._registry = registry
@@ -63,6 +66,11 @@ class JobDriver(JobObserver):
 
     def run(self, assignment: Assignment) -> None:
         """Carry the job out and report its end; returns when the registry has taken the report."""
+        configure_logging(
+            self._settings,
+            {"job_id": assignment.job.paths.job_id, "attempt": assignment.attempt, "run": assignment.run},
+        )
+        logger.info("the job begins with %d classifiers", assignment.classifiers)
         self._assignment = assignment
         heartbeat = threading.Thread(target=self._beat, args=(assignment,), daemon=True)
         heartbeat.start()
@@ -81,7 +89,7 @@ class JobDriver(JobObserver):
         except DriverSuperseded:
             self._end_superseded(assignment)
         except Exception as failure:
-            logger.exception("job %s failed", assignment.job.paths.job_id)
+            logger.exception("the job failed")
             error = explain(failure)
         finally:
             self._ended.set()
@@ -128,7 +136,7 @@ class JobDriver(JobObserver):
                 self._end_superseded(assignment)
 
     def _end_superseded(self, assignment: Assignment) -> NoReturn:
-        logger.warning("job %s: run %d was superseded", assignment.job.paths.job_id, assignment.run)
+        logger.warning("the run was superseded")
         # Its Dataset may block the thread that runs the job, and all it owns ends with the process. Nobody else ends
         # it where the registry that has the job now does not reach it.
         os._exit(0)

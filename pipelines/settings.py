@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -73,6 +74,10 @@ class Settings(BaseSettings):
     pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")
     sweep_seconds: float = Field(3600.0, gt=0, description="How often what has expired is removed.")
     price_per_million_tokens_usd: float = Field(0.08, ge=0)
+
+    # Logs
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # API
     api_replicas: int = Field(1, ge=1)

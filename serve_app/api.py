@@ -19,6 +19,7 @@ from serve_app.errors import install_error_handlers
 from serve_app.middleware import (
     BodyLimitMiddleware,
     LoadLimitMiddleware,
+    RequestLogMiddleware,
     StrictJsonMiddleware,
     UnexpectedErrorMiddleware,
 )
@@ -67,6 +68,7 @@ def build_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
+    app.add_middleware(RequestLogMiddleware)
     app.include_router(batch)
     app.include_router(keys_and_usage)
     app.include_router(classifiers)

@@ -5,6 +5,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from pipelines.logs import configure_logging
 from pipelines.settings import Settings
 from serve_app.api import build_app
 from serve_app.preview_deployment import preview_deployment
@@ -17,6 +18,7 @@ def build(args: dict[str, Any]) -> Application:
     settings = Settings(**args)
 
     def build_asgi() -> Any:
+        configure_logging(settings)
         return build_app(settings)
 
     ingress = serve.deployment(

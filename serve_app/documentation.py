@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
-from importlib.util import find_spec
-from typing import Any
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 _DESCRIPTION = """
 Classify millions of texts in one job:
@@ -45,17 +44,12 @@ Every error has one shape: `{"error", "code", "message", "details", "detail"}`. 
 
 def documented_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
     """An application without routes whose /docs needs no other server than this one."""
-    described: dict[str, Any] = {
-        "title": "Labelworks",
-        "version": version("labelworks"),
-        "description": _DESCRIPTION,
-        "redoc_url": None,
-        "redirect_slashes": False,
-        "lifespan": lifespan,
-    }
-    # No call needs the package: without it, the page loads its scripts from where FastAPI says.
-    if find_spec("fastapi_offline") is None:
-        return FastAPI(**described)
-    from fastapi_offline import FastAPIOffline
-
-    return FastAPIOffline(**described)
+    app: FastAPI = FastAPIOffline(
+        title="Labelworks",
+        version=version("labelworks"),
+        description=_DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    return app

@@ -6,11 +6,13 @@ Serve's proxy gives every request its X-Request-ID, the client's where it sent o
 from __future__ import annotations
 
 import logging
+import time
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import BodyTooLarge, RequestInvalid, Unavailable
+from pipelines.logs import log_fields
 from serve_app.errors import error_response
 from serve_app.strict_json import is_json, require_strict_json
 
@@ -18,6 +20,33 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
+
+
+class RequestLogMiddleware:
+    """One log line a request; every line that is written while it is answered carries its id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/health":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        status = 0
+
+        async def note_and_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")):
+            await self._app(scope, receive, note_and_send)
+            job_id = scope.get("path_params", {}).get("job_id")
+            about = {"method": scope["method"], "status": status, "ms": round((time.monotonic() - began) * 1000, 1)}
+            # The path without its query, which may hold what is nobody's business.
+            logger.info("%s", scope["path"], extra=about | ({"job_id": job_id} if job_id else {}))
 
 
 class UnexpectedErrorMiddleware:

@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from pipelines.engines import engine_for
 from pipelines.exceptions import LabelworksError, Unavailable
+from pipelines.logs import configure_logging
 from pipelines.settings import MIB, Settings
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.preview_queue import PreviewQueue
@@ -26,6 +27,7 @@ class PreviewDeployment:
     """One replica: one thread that classifies, and a queue before it."""
 
     def __init__(self, settings: Settings) -> None:
+        configure_logging(settings)
         classifier = PreviewClassifier(lambda model: engine_for(settings, model, settings.preview_threads))
         self._queue = PreviewQueue(classifier.answer, MAX_TEXTS, settings.preview_seconds)
 

@@ -38,6 +38,7 @@ from pipelines.job import (
     require_deletable,
     transition,
 )
+from pipelines.logs import configure_logging
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
@@ -70,6 +71,7 @@ class JobRegistry:
     """
 
     def __init__(self, settings: Settings) -> None:
+        configure_logging(settings)
         self._settings = settings
         self._store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
         self._repository = JobRepository(self._store)
@@ -235,7 +237,7 @@ class JobRegistry:
                 try:
                     await self._stored(self._repository.save, job)
                 except StorageUnavailable as error:
-                    logger.warning("the progress of job %s is not stored now: %s", job.job_id, error)
+                    logger.warning("progress is not stored now: %s", error, extra=_fields(job))
 
     async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
         """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
@@ -264,6 +266,7 @@ class JobRegistry:
     async def _save(self, job: JobRecord) -> JobRecord:
         saved = await self._stored(self._repository.save, job)
         self._remember(saved)
+        logger.info("the job is %s", saved.phase or saved.status, extra=_fields(saved))
         return saved
 
     async def _stored(self, write: Callable[..., Saved], *arguments: Any) -> Saved:
@@ -341,7 +344,7 @@ class JobRegistry:
             await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
             self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
-            logger.info("job %s ended before its driver was replaced", job.job_id)
+            logger.info("the job ended before its driver was replaced", extra=_fields(job))
 
     async def _assign(self, job_id: str, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
         """Give the job a driver. Raises DriverSuperseded when the job has ended meanwhile."""
@@ -365,7 +368,7 @@ class JobRegistry:
                 try:
                     await self._assign(admission.job_id, admission.slots, admission.in_kept)
                 except DriverSuperseded:
-                    logger.info("job %s was cancelled before it was launched", admission.job_id)
+                    logger.info("the job was cancelled before it was launched", extra={"job_id": admission.job_id})
 
     def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
         size = job.input.size if job.input else 0
@@ -376,3 +379,7 @@ class JobRegistry:
                 self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings, job.config)
             ),
         )
+
+
+def _fields(job: JobRecord) -> dict[str, str | int]:
+    return {"job_id": job.job_id, "attempt": job.attempt, "run": job.run}
