@@ -11,6 +11,8 @@ from tests.integration.service import RunningStack, run_to_end
 
 LINES = b'{"text":"good"}\n{"text":"bad"}\nnot json\n{"text":""}\n'
 _EXPORT_SECONDS = 40.0
+_EVERY_SECONDS = 12.0
+"""Each process hands its series over every ten seconds."""
 
 
 def value(exported: str, name: str, **labels: str) -> float:
@@ -34,8 +36,26 @@ def exported_once(stack: RunningStack, name: str, least: float, **labels: str) -
         time.sleep(1)
 
 
+def settled(stack: RunningStack) -> str:
+    """What the node exports once nothing of earlier jobs is still to come."""
+    deadline = time.monotonic() + 3 * _EXPORT_SECONDS
+    before, text = "", httpx.get(stack.metrics_url, timeout=20).text
+    while _of_jobs(text) != _of_jobs(before):
+        assert time.monotonic() < deadline, _of_jobs(text)
+        time.sleep(_EVERY_SECONDS)
+        before, text = text, httpx.get(stack.metrics_url, timeout=20).text
+    return text
+
+
+def _of_jobs(exported: str) -> list[str]:
+    names = ("jobs_ended", "items", "item_errors", "tokens", "phase_seconds", "queue_wait")
+    return [
+        line for line in exported.splitlines() if line.startswith(tuple(f"ray_labelworks_{each}" for each in names))
+    ]
+
+
 def test_a_jobs_end_its_items_errors_and_calls_are_counted_without_naming_it(stack: RunningStack) -> None:
-    before = httpx.get(stack.metrics_url, timeout=20).text
+    before = settled(stack)
     account = "metrics-account"
     with stack.client(stack.new_key(account)) as client:
         state, _ = run_to_end(client, LINES)

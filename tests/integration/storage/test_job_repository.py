@@ -209,7 +209,7 @@ def usage_of(store: ObjectStore, account: str) -> dict[date, Usage]:
 
 
 def completed(processing: JobRecord) -> JobRecord:
-    running = transition(processing, DriverAssigned())
+    running = transition(processing, DriverAssigned("driver-a"))
     return transition(running, Completed(CREATED, running.run, 5, 1, 42, timedelta(days=1)))
 
 
