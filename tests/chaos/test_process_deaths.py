@@ -70,7 +70,8 @@ def test_a_replica_of_the_api_is_replaced_and_the_job_does_not_notice(
     kill_one(stack.process.pid, "replica")
     # A request may be under way in the replica that dies; what counts is that the API is back for good.
     seconds = seconds_until(lambda: all(job.state() for _ in range(3)), "the API answers again", killed_at)
-    assert pids_of(stack.process.pid, "driver") == drivers
+    # On a busy machine the job may have ended before the API was back, and its driver with it; none took its place.
+    assert set(pids_of(stack.process.pid, "driver")) <= set(drivers)
     job.require_whole(undisturbed, kept)
     rework = job.require_little_rework(journal, before, GOOD_LINES, deaths=0)
     job.require_no_actor_left()
