@@ -175,6 +175,8 @@ class JobRegistry:
                     " time. Start this job when that one has ended.",
                     processing=busy,
                 )
+            # The driver of an earlier attempt may still be held here; this one is to be admitted anew.
+            self._drivers.dismiss(job_id)
             job = await self._save(started)
         self._news.set()
         return job
