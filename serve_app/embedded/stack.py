@@ -151,6 +151,8 @@ def _ray_address_file(folder: Path) -> Path:
 
 def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Serve's controller looks after a handful of replicas here; ten times a second would take 1 % of two processors.
+    os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
     configure_proxy()
     try:
         ray.init(
