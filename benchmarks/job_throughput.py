@@ -70,7 +70,7 @@ def main() -> None:
     bare = [] if told.once else [_bare_in_a_process()]
     os.environ["LABELWORKS_MODELS"] = json.dumps([told.engine])
     # Ray would have its workers give way to everything else on the machine, which the bare engine does not.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
     with tempfile.TemporaryDirectory() as name, embedded_stack(Path(name)) as stack:
         client = Labelworks(base_url=stack.url, api_key=stack.api_key)
         store = ObjectStore(Settings())

@@ -60,6 +60,8 @@ class StackState:
             "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
             # One classifier uses all of a small machine's cores; more of them would only share these.
             "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
+            # Most jobs are over by then, and their driver takes the next one.
+            "LABELWORKS_SPARE_DELAY_SECONDS": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
         }
 
 

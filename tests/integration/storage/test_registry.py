@@ -227,6 +227,21 @@ def test_a_job_that_cannot_be_removed_or_given_a_driver_keeps_no_other_waiting(
     in_a_loop(test)
 
 
+@pytest.mark.parametrize(("totals", "kept"), [(Totals(1, 0, 1), 1), (None, 0)])
+def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
+    settings: Settings, totals: Totals | None, kept: int
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals, None)
+            await until(lambda: job.job_id not in registry._drivers)
+            assert drivers.unused == kept
+
+    in_a_loop(test)
+
+
 async def until_gone(registry: JobRegistry, job: JobRecord) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
