@@ -190,6 +190,7 @@ class JobDriver(JobObserver):
             requests_completed=now.completed,
             requests_failed=now.failed,
             estimated_tokens=self._plan.estimated_tokens,
+            finished_ranges=now.finished_ranges,
             progress=now.progress,
             rows_per_second=now.rows_per_second,
             eta_seconds=now.eta_seconds,
