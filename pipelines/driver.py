@@ -128,6 +128,9 @@ class JobDriver(JobObserver):
         if phase == "writing":
             self._require_assignment()
 
+    def begins_anew(self) -> None:
+        self._require_assignment()
+
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         self._plan, self._tracker = plan, tracker
 
