@@ -65,6 +65,10 @@ class Settings(BaseSettings):
         16, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
     )
 
+    classifier_timeout_seconds: float = Field(
+        900.0, gt=0, description="A classifier that gets no batch done for so long is ended, as if it had died."
+    )
+
     # Jobs
     heartbeat_seconds: float = Field(1.0, gt=0)
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)

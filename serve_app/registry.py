@@ -313,8 +313,6 @@ class JobRegistry:
             saved = await asyncio.to_thread(write, *arguments)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            # Where no call waits for this, the exit takes effect at the end of the next one.
-            ray.get_runtime_context().current_actor.ping.remote()
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
