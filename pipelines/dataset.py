@@ -98,8 +98,8 @@ class ClassifierActor:
     """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
 
     ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
-    ``range_progress(index, attempt, completed, failed)`` and ``range_classified(work)``: it keeps the attempts, since
-    a range that kills this process comes back to the next one.
+    ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
+    since a range that kills this process comes back to the next one.
     """
 
     def __init__(self, settings: Settings, config: JobConfig, watcher: Any, log_fields: Fields) -> None:
@@ -130,7 +130,8 @@ class ClassifierActor:
             on_progress=report,
             on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
         )
-        self._watcher.range_classified.remote(Work(time.monotonic() - began, errors=result.errors))
+        work = Work(time.monotonic() - began, errors=result.errors)
+        ray.get(self._watcher.range_classified.remote(index, work))
         return _row(index, result)
 
 

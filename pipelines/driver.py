@@ -118,8 +118,9 @@ class JobDriver(JobObserver):
         if self._tracker:
             self._tracker.partial(index, attempt, completed, failed)
 
-    def range_classified(self, work: Work) -> None:
-        """A classifier has answered a range."""
+    def range_classified(self, index: int, work: Work) -> None:
+        """A classifier has answered every text of the range."""
+        self._attempts[index].finished()
         self._work.add(work)
 
     def entered(self, phase: Phase) -> None:

@@ -66,8 +66,9 @@ class JobRecord(BaseModel):
     """Everything that is known of a job; stored as ``job.json``.
 
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
-    the record's has been superseded. The actor named ``driver`` has it now, with ``slots`` classifiers. ``start_key``
-    is the idempotency key that the attempt was started with. ``epoch`` is the registry that wrote the record.
+    the record's has been superseded, also by a new attempt that no driver has yet. The actor named ``driver`` has it
+    now, with ``slots`` classifiers; a job without slots waits to be admitted. ``start_key`` is the idempotency key that
+    the attempt was started with. ``epoch`` is the registry that wrote the record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -268,8 +269,12 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             "input": event.input,
             "estimated_tokens": job.estimated_tokens if resumes and job.estimated_tokens else event.estimated_tokens,
             "attempt": job.attempt + 1,
+            # A driver of an earlier attempt may still live; from now on it speaks for no run.
+            "run": job.run + bool(job.attempt),
+            "driver": None,
             "driver_deaths": 0,
             "slots": 0,
+            "in_kept_slots": False,
             "start_key": event.start_key,
         }
     )

@@ -246,10 +246,10 @@ class ObjectStore:
             ExpiresIn=seconds,
         )
 
-    def abort_multiparts(self, prefix: str, *, before: datetime) -> int:
-        """Drop uploads under ``prefix`` that were begun before then and never completed; returns how many."""
+    def abort_multiparts(self, prefix: str, *, before: datetime | None = None) -> int:
+        """Drop uploads under ``prefix`` that were begun (before then) and never completed; returns how many."""
         found = self._retried(lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix))
-        stray = [upload for upload in found.get("Uploads", []) if upload["Initiated"] < before]
+        stray = [upload for upload in found.get("Uploads", []) if before is None or upload["Initiated"] < before]
         for upload in stray:
             MultipartUpload(self, upload["Key"], upload["UploadId"]).abort()
         return len(stray)

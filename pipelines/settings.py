@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
     range_attempts: int = Field(
-        12, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
+        16, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
     )
 
     # Jobs

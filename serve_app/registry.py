@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -61,6 +61,8 @@ _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _CACHED_JOBS = 10_000
 _RETRY_SECONDS = 30.0
+# Shorter than anybody waits for an answer.
+_LOADING_SECONDS = 10.0
 
 
 class JobRegistry:
@@ -78,8 +80,7 @@ class JobRegistry:
         self._retention = Retention(self._store, self._repository, settings)
         self._usage = UsageLedger(self._store)
         self._classifiers = ClassifierRepository(self._store, self._repository.require_claim)
-        self._repository.claim()
-        self._active = {job.job_id: job for job in self._repository.active()}
+        self._active: dict[str, JobRecord] = {}
         self._ended: OrderedDict[str, JobRecord] = OrderedDict()
         self._saving: set[asyncio.Task[None]] = set()
         self._saved_at: defaultdict[str, float] = defaultdict(float)
@@ -87,19 +88,54 @@ class JobRegistry:
         self._drivers = DriverPool(settings)
         self._spares = SpareDrivers(settings)
         self._metrics = ServiceMetrics()
-        for job in self._active.values():
-            self._drivers.adopt(job)
-        self._spares.remove_strays({job.driver for job in self._active.values() if job.driver})
+        self._loaded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._background = [
-            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news)),
-            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds, asyncio.Event())),
-        ]
+        # Not awaited here: an actor that cannot be made, because the storage is away, would never be made again.
+        self._background = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while not self._loaded.is_set():
+            try:
+                await self._load()
+            except Exception:
+                logger.exception("what is processing could not be loaded; trying again")
+                await asyncio.sleep(_RECONCILE_SECONDS)
+        await asyncio.gather(
+            self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news),
+            self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event()),
+        )
+
+    async def _load(self) -> None:
+        """Claim the bucket and adopt the drivers of the jobs that are processing."""
+        await asyncio.to_thread(self._repository.claim)
+        jobs = await asyncio.to_thread(self._repository.active)
+        for job in jobs:
+            self._drivers.adopt(job)
+        self._spares.remove_strays({job.driver for job in jobs if job.driver})
+        self._active = {job.job_id: job for job in jobs}
+        self._loaded.set()
+
+    async def _require_loaded(self) -> None:
+        """Raises StorageUnavailable where what is processing is not known soon."""
+        try:
+            await asyncio.wait_for(self._loaded.wait(), _LOADING_SECONDS)
+        except TimeoutError as error:
+            raise StorageUnavailable(
+                "The job registry has started again and cannot read the jobs from the object storage yet. Try again"
+                " shortly."
+            ) from error
+
+    @asynccontextmanager
+    async def _exclusively(self, account: str) -> AsyncIterator[None]:
+        """For one change to what an account has at a time. Raises StorageUnavailable while nothing is known of it."""
+        await self._require_loaded()
+        async with self._locks[account]:
+            yield
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
+        await self._require_loaded()
         return self._repository.epoch
 
     async def create(
@@ -117,7 +153,7 @@ class JobRegistry:
             created_at=now,
             expires_at=now + self._settings.pending_retention,
         )
-        async with self._locks[account]:
+        async with self._exclusively(account):
             if idempotency is not None:
                 claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
                 if claimed != job_id:
@@ -132,7 +168,7 @@ class JobRegistry:
 
     async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
         """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
             if claimed is None:
                 return None
@@ -146,7 +182,7 @@ class JobRegistry:
         if job_id in self._active or job_id in self._ended:
             return self._known(account, job_id)
         # A record that is read while it is being changed must not become what the registry remembers.
-        async with self._locks[account]:
+        async with self._exclusively(account):
             return await self._get_locked(account, job_id)
 
     async def _get_locked(self, account: str, job_id: str) -> JobRecord:
@@ -174,7 +210,7 @@ class JobRegistry:
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
     ) -> JobRecord:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             if is_same_start(job, start_key):
                 return job
@@ -194,7 +230,7 @@ class JobRegistry:
 
     async def cancel(self, account: str, job_id: str) -> JobRecord:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
@@ -204,7 +240,7 @@ class JobRegistry:
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             require_deletable(job)
             await self._stored(self._repository.delete, job)
@@ -214,28 +250,29 @@ class JobRegistry:
         self, account: str, name: str, task: TaskConfig, request: str | None = None
     ) -> SavedClassifier:
         """The next version of ``name``. Raises as ClassifierRepository.save does."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), request)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         """Raises ClassifierNotFound."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             await self._stored(self._classifiers.delete, account, reference)
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
         """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
-        async with self._locks[key.account]:
+        async with self._exclusively(key.account):
             await self._stored(self._repository.require_claim)
             await self._stored(store_key, self._store, key, key_hash)
 
     async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
         """Raises KeyNotFound, or LastKey with ``keep_one``: of two keys that revoke each other, one stays."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             await self._stored(self._repository.require_claim)
             await self._stored(revoke_key, self._store, account, key_id, keep_one)
 
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
+        await self._require_loaded()
         job = self._active.get(job_id)
         if job is None or job.run != report.run:
             return False
@@ -274,19 +311,19 @@ class JobRegistry:
             event = Failed(now, error or "The job failed.", self._settings.retention, run)
         else:
             event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
+        await self._require_loaded()
         with self._drivers.hearing(job_id):
-            await self._change(job_id, event)
+            await self._change(job_id, run, event)
         self._news.set()
 
-    async def _change(self, job_id: str, event: Event) -> JobRecord:
-        """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""
+    async def _change(self, job_id: str, run: int, event: Event) -> JobRecord:
+        """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""
         job = self._active.get(job_id)
         if job is None:
             raise DriverSuperseded
         async with self._locks[job.account]:
             job = self._active.get(job_id)
-            run = getattr(event, "run", None)
-            if job is None or (run is not None and run != job.run):
+            if job is None or run != job.run:
                 raise DriverSuperseded
             return await self._save(transition(job, event))
 
@@ -301,6 +338,8 @@ class JobRegistry:
             saved = await asyncio.to_thread(write, *arguments)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
+            # Where no call waits for this, the exit takes effect at the end of the next one.
+            ray.get_runtime_context().current_actor.ping.remote()
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
@@ -329,20 +368,27 @@ class JobRegistry:
     async def _sweep(self) -> None:
         """Remove what has expired, and what no job record speaks for."""
         now = datetime.now(UTC)
-        for account, job_id in await asyncio.to_thread(self._retention.expired, now):
-            async with self._locks[account]:
-                try:
-                    job = await self._get_locked(account, job_id)
-                except JobNotFound:
-                    continue
+        with _logged("finding expired jobs"):
+            for account, job_id in await asyncio.to_thread(self._retention.expired, now):
+                with _logged("removing an expired job", job_id=job_id):
+                    await self._remove_expired(account, job_id, now)
+        with _logged("removing orphans"):
+            await asyncio.to_thread(self._retention.remove_orphans, now)
+        with _logged("settling completed jobs"):
+            await asyncio.to_thread(self._repository.settle_completed)
+        with _logged("putting usage together"):
+            await asyncio.to_thread(self._usage.fold)
+        with _logged("listing keys"):
+            await asyncio.to_thread(list_unlisted_keys, self._store)
+
+    async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
+        async with self._exclusively(account):
+            with suppress(JobNotFound):
+                job = await self._get_locked(account, job_id)
                 # It may have been started since it was found.
                 if await asyncio.to_thread(self._retention.is_expired, job, now):
                     await self._stored(self._repository.delete, job)
                     self._ended.pop(job_id, None)
-        await asyncio.to_thread(self._retention.remove_orphans, now)
-        await asyncio.to_thread(self._repository.settle_completed)
-        await asyncio.to_thread(self._usage.fold)
-        await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _reconcile(self) -> None:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
@@ -351,8 +397,15 @@ class JobRegistry:
                 self._drivers.dismiss(job_id)
                 self._saved_at.pop(job_id, None)
         for job_id in self._drivers.lost():
-            if job_id in self._active:
-                await self._replace_driver(self._active[job_id])
+            job = self._active.get(job_id)
+            # It may have ended, or been started anew, while another job's driver was replaced.
+            if job is None or job_id not in self._drivers:
+                continue
+            if not job.slots:
+                self._drivers.dismiss(job_id)
+                continue
+            with _logged("replacing a driver", **_fields(job)):
+                await self._replace_driver(job)
         slots = await asyncio.to_thread(slots_now, self._settings)
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
@@ -365,37 +418,40 @@ class JobRegistry:
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
             if job.driver_deaths < self._settings.driver_restarts:
-                await self._assign(job.job_id, job.slots, job.in_kept_slots, replaces_dead=True)
+                await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
                 return
             reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
-            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
+            await self._change(job.job_id, job.run, Failed(datetime.now(UTC), reason, self._settings.retention))
             self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
             logger.info("the job ended before its driver was replaced", extra=_fields(job))
 
-    async def _assign(self, job_id: str, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
-        """Give the job a driver. Raises DriverSuperseded when the job has ended meanwhile."""
+    async def _assign(self, job: JobRecord, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
+        """Give the job a driver. Raises DriverSuperseded when the job is not in the run that was looked at any more."""
         process = await self._spares.take()
         try:
-            job = await self._change(job_id, DriverAssigned(process.name, replaces_dead, slots, in_kept))
+            assigned = DriverAssigned(process.name, replaces_dead, slots, in_kept)
+            job = await self._change(job.job_id, job.run, assigned)
         except BaseException:
             self._spares.put_back(process)
             raise
         # Only now: until this was stored, an earlier driver was the job's if it lived.
-        self._drivers.dismiss(job_id)
+        self._drivers.dismiss(job.job_id)
         self._drivers.launch(job, process)
 
     async def _admit(self, slots: Mapping[bool, int], queue: Sequence[JobRecord]) -> None:
         """Jobs on GPUs and jobs on CPUs wait for slots of their own."""
         for on_gpu, count in slots.items():
             capacity = Capacity.of(count, self._settings.kept_slots_share)
-            jobs = [job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu]
-            waiting = [self._waiting(job, capacity) for job in jobs]
+            jobs = {job.job_id: job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu}
+            waiting = [self._waiting(job, capacity) for job in jobs.values()]
             for admission in admit(capacity, self._drivers.running(on_gpu), waiting):
-                try:
-                    await self._assign(admission.job_id, admission.slots, admission.in_kept)
-                except DriverSuperseded:
-                    logger.info("the job was cancelled before it was launched", extra={"job_id": admission.job_id})
+                job = jobs[admission.job_id]
+                with _logged("giving a job to a driver", **_fields(job)):
+                    try:
+                        await self._assign(job, admission.slots, admission.in_kept)
+                    except DriverSuperseded:
+                        logger.info("the job was cancelled before it was launched", extra=_fields(job))
 
     def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
         size = job.input.size if job.input else 0
@@ -406,6 +462,17 @@ class JobRegistry:
                 self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings, job.config)
             ),
         )
+
+
+@contextmanager
+def _logged(what: str, **fields: str | int) -> Iterator[None]:
+    """What goes wrong with one job, or in one step, must not keep the others waiting; a storage that is away does."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except Exception:
+        logger.exception("%s failed; trying again later", what, extra=fields)
 
 
 def _fields(job: JobRecord) -> dict[str, str | int]:

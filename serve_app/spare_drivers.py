@@ -73,8 +73,11 @@ class SpareDrivers:
         return self._make()
 
     def put_back(self, driver: DriverProcess) -> None:
-        """For one that was taken and not used."""
-        self._waiting.append(driver)
+        """For one that was taken and not used; it ends where there are enough without it."""
+        if len(self._waiting) < self._settings.spare_drivers:
+            self._waiting.append(driver)
+        else:
+            driver.kill()
 
     def refill(self) -> None:
         """Make what is missing, unless a job or the service began a moment ago."""

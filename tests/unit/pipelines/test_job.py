@@ -197,12 +197,15 @@ def test_a_failed_job_started_again_with_another_file_begins_anew() -> None:
 
 
 def test_a_job_started_again_has_all_its_driver_restarts_again_but_never_an_old_run() -> None:
-    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True))
+    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True, slots=3, in_kept_slots=True))
     job = transition(job, Failed(ENDED, "it broke", RETENTION))
-    again = transition(transition(job, start), DriverAssigned("driver-a"))
-    assert (again.driver_deaths, again.run) == (0, 3)
-    with pytest.raises(IllegalTransition):
-        transition(again, Completed(ENDED, 2, 1, 1, 1, RETENTION))
+    again = transition(job, start)
+    assert (again.driver_deaths, again.driver, again.slots, again.in_kept_slots) == (0, None, 0, False)
+    # Neither before nor after it has a driver again may the old one speak for it.
+    for waiting_or_driven in (again, transition(again, DriverAssigned("driver-a"))):
+        assert waiting_or_driven.run > job.run
+        with pytest.raises(IllegalTransition):
+            transition(waiting_or_driven, Completed(ENDED, job.run, 1, 1, 1, RETENTION))
 
 
 reports = st.lists(
