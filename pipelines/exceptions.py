@@ -129,6 +129,10 @@ class ObjectMissing(LabelworksError):
     """There is no such object."""
 
 
+class ObjectChanged(LabelworksError):
+    """The object is not the version that was asked for any more."""
+
+
 class InputChanged(Conflict):
     """The input file was overwritten while the job was processing it. Start the job again to use the new file."""
 

@@ -70,7 +70,8 @@ async def start_batch(
 ) -> BatchStarted:
     """A pending or failed job whose file is uploaded. A failed job goes on where it ended.
 
-    With an `Idempotency-Key`, repeating the call that started the job is a 202 again instead of a 409.
+    With an `Idempotency-Key`, repeating the call that started the job is a 202 again, whatever has become of the job
+    since, and starts nothing. To start a failed job again, send another key or none.
     """
     start_key = None if idempotency_key is None else hashed(idempotency_key)
     job = await services.registry.get(account, job_id)

@@ -417,10 +417,13 @@ class JobRegistry:
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
-            if job.driver_deaths < self._settings.driver_restarts:
+            if job.fruitless_deaths < self._settings.driver_restarts:
                 await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
                 return
-            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
+            reason = (
+                f"The job's driver died {job.fruitless_deaths + 1} times without finishing a further part of the job;"
+                " start the job again to resume it."
+            )
             await self._change(job.job_id, job.run, Failed(datetime.now(UTC), reason, self._settings.retention))
             self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
