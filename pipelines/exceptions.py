@@ -92,7 +92,7 @@ class TooManyClassifiers(Conflict):
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key was used before with another request body. Use a new key for a new job."""
+    """This Idempotency-Key was used before with another request body. Use a new key for another request."""
 
     code = "IDEMPOTENCY_CONFLICT"
 
