@@ -133,6 +133,9 @@ class JobDriver(JobObserver):
         if phase == "writing":
             self._require_assignment()
 
+    def begins_anew(self) -> None:
+        self._require_assignment()
+
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         self._plan, self._tracker = plan, tracker
 
@@ -196,6 +199,7 @@ class JobDriver(JobObserver):
             requests_completed=now.completed,
             requests_failed=now.failed,
             estimated_tokens=self._plan.estimated_tokens,
+            finished_ranges=now.finished_ranges,
             progress=now.progress,
             rows_per_second=now.rows_per_second,
             eta_seconds=now.eta_seconds,

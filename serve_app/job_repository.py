@@ -72,13 +72,19 @@ class JobRepository:
 
         Raises IdempotencyConflict when the key came with another body.
         """
-        name = idempotency_object(account, key.key_hash)
+        known = self.claimed_id(account, key)
+        if known is not None:
+            return known
+        entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
+        self._store.put(idempotency_object(account, key.key_hash), json.dumps(entry).encode())
+        return job_id
+
+    def claimed_id(self, account: str, key: IdempotencyKey) -> str | None:
+        """The id of the job that belongs to this key. Raises IdempotencyConflict when it came with another body."""
         try:
-            known = json.loads(self._store.get(name))
+            known = json.loads(self._store.get(idempotency_object(account, key.key_hash)))
         except ObjectMissing:
-            entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
-            self._store.put(name, json.dumps(entry).encode())
-            return job_id
+            return None
         if known["body"] != key.body_hash:
             raise IdempotencyConflict
         return str(known["job_id"])

@@ -42,7 +42,7 @@ from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
-from serve_app.accounts import list_unlisted_keys
+from serve_app.accounts import ApiKey, list_unlisted_keys, revoke_key, store_key
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, slots_now
@@ -171,6 +171,17 @@ class JobRegistry:
         self._remember(saved)
         return saved
 
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
+        """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
+        async with self._exclusively(account):
+            claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
+            if claimed is None:
+                return None
+            try:
+                return await self._get_locked(account, claimed)
+            except JobNotFound:
+                return None
+
     async def get(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound, also for another account's job."""
         if job_id in self._active or job_id in self._ended:
@@ -240,15 +251,29 @@ class JobRegistry:
             await self._stored(self._repository.delete, job)
             self._ended.pop(job_id, None)
 
-    async def save_classifier(self, account: str, name: str, task: TaskConfig) -> SavedClassifier:
-        """The next version of ``name``. Raises TooManyClassifiers."""
+    async def save_classifier(
+        self, account: str, name: str, task: TaskConfig, request: str | None = None
+    ) -> SavedClassifier:
+        """The next version of ``name``. Raises as ClassifierRepository.save does."""
         async with self._exclusively(account):
-            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC))
+            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), request)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         """Raises ClassifierNotFound."""
         async with self._exclusively(account):
             await self._stored(self._classifiers.delete, account, reference)
+
+    async def add_key(self, key: ApiKey, key_hash: str) -> None:
+        """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
+        async with self._exclusively(key.account):
+            await self._stored(self._repository.require_claim)
+            await self._stored(store_key, self._store, key, key_hash)
+
+    async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
+        """Raises KeyNotFound, or LastKey with ``keep_one``: of two keys that revoke each other, one stays."""
+        async with self._exclusively(account):
+            await self._stored(self._repository.require_claim)
+            await self._stored(revoke_key, self._store, account, key_id, keep_one)
 
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
@@ -318,8 +343,6 @@ class JobRegistry:
             saved = await asyncio.to_thread(write, *arguments)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            # Where no call waits for this, the exit takes effect at the end of the next one.
-            ray.get_runtime_context().current_actor.ping.remote()
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
@@ -405,10 +428,13 @@ class JobRegistry:
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
-            if job.driver_deaths < self._settings.driver_restarts:
+            if job.fruitless_deaths < self._settings.driver_restarts:
                 await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
                 return
-            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
+            reason = (
+                f"The job's driver died {job.fruitless_deaths + 1} times without finishing a further part of the job;"
+                " start the job again to resume it."
+            )
             await self._change(job.job_id, job.run, Failed(datetime.now(UTC), reason, self._settings.retention))
             self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
