@@ -81,6 +81,7 @@ def main() -> None:
         time.sleep(_SETTLE_SECONDS)
         large = _file(Path(name) / "large.ndjson", items)
         whole = run_job(client, store, stack.account, large, told.engine)
+        print(f"{told.texts} {told.kind} texts, start to completed: {whole['seconds']:.1f} s", flush=True)
     bare.append(_bare_in_a_process())
     bare_rate = sum(run["tokens"] for run in bare) / sum(run["seconds"] for run in bare)
     rate = whole["tokens"] / whole["seconds"]
