@@ -38,7 +38,7 @@ from pipelines.job import (
     require_deletable,
     transition,
 )
-from pipelines.logs import configure_logging
+from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
@@ -132,6 +132,11 @@ class JobRegistry:
         await self._require_loaded()
         async with self._locks[account]:
             yield
+
+    async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
+        """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
+        with log_fields(**fields):
+            return await getattr(self, method)(*arguments)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
@@ -339,8 +344,6 @@ class JobRegistry:
             saved = await asyncio.to_thread(write, *arguments)
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            # Where no call waits for this, the exit takes effect at the end of the next one.
-            ray.get_runtime_context().current_actor.ping.remote()
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
         return saved
 
@@ -395,7 +398,7 @@ class JobRegistry:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
         for job_id in self._drivers.job_ids():
             if job_id not in self._active:
-                self._drivers.dismiss(job_id)
+                self._end_driver(job_id)
                 self._saved_at.pop(job_id, None)
         for job_id in self._drivers.lost():
             job = self._active.get(job_id)
@@ -415,6 +418,14 @@ class JobRegistry:
         running = [each for on_gpu in slots for each in self._drivers.running(on_gpu)]
         taken = sum(each.slots for each in running)
         self._metrics.standing(self._active.values(), taken, sum(slots.values()), len(running))
+
+    def _end_driver(self, job_id: str) -> None:
+        """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
+        job = self._ended.get(job_id)
+        if job is None or job.status != "completed":
+            self._drivers.dismiss(job_id)
+        elif process := self._drivers.release(job_id):
+            self._spares.put_back(process)
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:

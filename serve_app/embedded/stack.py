@@ -61,6 +61,8 @@ class StackState:
             "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
             # One classifier uses all of a small machine's cores; more of them would only share these.
             "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
+            # Most jobs are over by then, and their driver takes the next one.
+            "LABELWORKS_SPARE_DELAY_SECONDS": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
         }
 
 
@@ -151,6 +153,8 @@ def _ray_address_file(folder: Path) -> Path:
 
 def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Serve's controller looks after a handful of replicas here; ten times a second would take 1 % of two processors.
+    os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
     configure_proxy()
     try:
         ray.init(
