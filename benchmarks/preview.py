@@ -52,7 +52,11 @@ def bare_engine(seconds: float) -> dict[str, float]:
         took.append(_seconds_of(lambda: classifier.classify([next(source)])))
     whole = list(islice(source, _BATCH_TEXTS))
     in_bulk = _seconds_of(lambda: classifier.classify(whole))
-    return {**_quantiles(took), "texts_per_second": len(took) / sum(took), "in_bulk": _BATCH_TEXTS / in_bulk}
+    return {
+        **_quantiles(took),
+        "texts_per_second": round(len(took) / sum(took), 1),
+        "texts_per_second_in_bulk": round(_BATCH_TEXTS / in_bulk, 1),
+    }
 
 
 async def measure(url: str, api_key: str, callers: int, texts_a_call: int, seconds: float) -> dict[str, Any]:
