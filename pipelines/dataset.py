@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
+from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 
 from pipelines.attempts import Attempt
@@ -29,7 +29,7 @@ from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
 
-# Reading waits for S3; what it asks for only bounds how many run at once.
+# Reading mostly waits for S3.
 _IO_CPUS = 0.1
 _REPORT_SECONDS = 0.5
 _RECEIPT_SCHEMA = pa.schema(
@@ -173,14 +173,20 @@ def classify_ranges(
         return
     configure_ray_data()
     resources: dict[str, Any] = {**classifier_resources(settings, config.model)}
+    pool = min(classifiers, len(ranges))
     dataset = ray.data.read_datasource(
-        RangeSource(store, job, ranges, prefetched), override_num_blocks=len(ranges), num_cpus=_IO_CPUS
+        RangeSource(store, job, ranges, prefetched),
+        override_num_blocks=len(ranges),
+        num_cpus=_IO_CPUS,
+        # A range is read in a fraction of the time that it takes to classify. More tasks at once would only start more
+        # processes, which take longer to start than a small job to classify.
+        compute=TaskPoolStrategy(size=pool),
     ).map_batches(
         ClassifierActor,
         batch_size=1,
         batch_format="pyarrow",
         fn_constructor_args=(store, settings, job, config, origin, watcher, process_fields()),
-        compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
+        compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
         **resources,
     )
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(1.0, gt=0)
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)
     spare_drivers: int = Field(1, ge=0, description="Driver processes kept ready, so that small jobs start at once.")
+    spare_delay_seconds: float = Field(
+        5.0, ge=0, description="How long a job that has begun has the processors before a spare driver is made."
+    )
     driver_restarts: int = Field(5, ge=0, description="Driver deaths, with no shard between them, that a job survives.")
     job_retention_days: float = Field(30.0, gt=0)
     pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")

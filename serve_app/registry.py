@@ -38,11 +38,11 @@ from pipelines.job import (
     require_deletable,
     transition,
 )
-from pipelines.logs import configure_logging
+from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
-from serve_app.accounts import ApiKey, list_unlisted_keys, revoke_key, store_key
+from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, slots_now
@@ -132,6 +132,11 @@ class JobRegistry:
         await self._require_loaded()
         async with self._locks[account]:
             yield
+
+    async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
+        """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
+        with log_fields(**fields):
+            return await getattr(self, method)(*arguments)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
@@ -262,6 +267,7 @@ class JobRegistry:
         """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
         async with self._exclusively(key.account):
             await self._stored(self._repository.require_claim)
+            await self._stored(require_room, self._store, key.account)
             await self._stored(store_key, self._store, key, key_hash)
 
     async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
@@ -392,7 +398,7 @@ class JobRegistry:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
         for job_id in self._drivers.job_ids():
             if job_id not in self._active:
-                self._drivers.dismiss(job_id)
+                self._end_driver(job_id)
                 self._saved_at.pop(job_id, None)
         for job_id in self._drivers.lost():
             job = self._active.get(job_id)
@@ -412,6 +418,14 @@ class JobRegistry:
         running = [each for on_gpu in slots for each in self._drivers.running(on_gpu)]
         taken = sum(each.slots for each in running)
         self._metrics.standing(self._active.values(), taken, sum(slots.values()), len(running))
+
+    def _end_driver(self, job_id: str) -> None:
+        """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
+        job = self._ended.get(job_id)
+        if job is None or job.status != "completed":
+            self._drivers.dismiss(job_id)
+        elif process := self._drivers.release(job_id):
+            self._spares.put_back(process)
 
     async def _replace_driver(self, job: JobRecord) -> None:
         try:

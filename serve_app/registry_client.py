@@ -10,6 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
+from pipelines.logs import current_fields
 from pipelines.settings import Settings
 from serve_app.accounts import ApiKey
 from serve_app.job_repository import IdempotencyKey
@@ -85,7 +86,7 @@ class RegistryClient:
     async def _call(self, method: str, *arguments: Any) -> Any:
         if self._actor is None:
             self._actor = await asyncio.to_thread(connect_registry, self._settings)
-        answer = getattr(self._actor, method).remote(*arguments)
+        answer = self._actor.answer.remote(method, current_fields(), *arguments)
         try:
             return await asyncio.wait_for(asyncio.shield(answer), _TIMEOUT_SECONDS)
         except RayTaskError as error:

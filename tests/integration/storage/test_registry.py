@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
@@ -223,6 +224,39 @@ def test_a_job_that_cannot_be_removed_or_given_a_driver_keeps_no_other_waiting(
             await until(lambda: jobs[1].job_id in drivers.assigned)
             assert jobs[0].job_id not in drivers.assigned
             await registry.cancel(fine, jobs[1].job_id)
+
+    in_a_loop(test)
+
+
+@pytest.mark.parametrize(("totals", "kept"), [(Totals(1, 0, 1), 1), (None, 0)])
+def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
+    settings: Settings, totals: Totals | None, kept: int
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals, None)
+            await until(lambda: job.job_id not in registry._drivers)
+            assert drivers.unused == kept
+
+    in_a_loop(test)
+
+
+def test_what_is_logged_of_a_call_carries_the_id_of_the_request_that_it_is_made_for(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            (account,) = accounts(1)
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            capsys.readouterr()
+            await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
+            await registry.cancel(account, job.job_id)
+            lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+            about = [(line["message"], line.get("request_id")) for line in lines if line.get("job_id") == job.job_id]
+            assert about == [("the job is queued", "r-1"), ("the job is failed", None)]
 
     in_a_loop(test)
 
