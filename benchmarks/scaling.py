@@ -79,6 +79,7 @@ class _Run:
     def __init__(self, client: Labelworks, path: Path) -> None:
         self._client = client
         self._path = path
+        self._total = path.stat().st_size // len(_LINE)
         self.started = self.ended = 0.0
         self.seen: list[tuple[float, int]] = []
 
@@ -96,8 +97,7 @@ class _Run:
 
     def steady_rate(self) -> float:
         """Texts a second between a quarter and nine tenths of the job, when all classifiers are up and busy."""
-        total = self._path.stat().st_size // len(_LINE)
-        middle = [(at, done) for at, done in self.seen if 0.25 * total <= done <= 0.9 * total]
+        middle = [(at, done) for at, done in self.seen if 0.25 * self._total <= done <= 0.9 * self._total]
         (first_at, first), (last_at, last) = middle[0], middle[-1]
         return (last - first) / (last_at - first_at)
 

@@ -12,26 +12,24 @@ import json
 import os
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from benchmarks.job_phases import PHASES, phase_seconds
 from benchmarks.texts import generated
 from labelworks import Labelworks
 from labelworks.types import Batch
-from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.embedded.stack import embedded_stack
 from tests.integration.service import descendants
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
-PHASES = ("start call", "scan", "classify", "join", "completed")
 _POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 12.0
 
 
-def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) -> list[float]:
+def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) -> dict[str, float]:
     """Seconds of each phase of one job."""
     job = client.batches.create(labels=LABELS)
     client.batches.upload(job, path)
@@ -42,11 +40,7 @@ def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) ->
         time.sleep(_POLL_SECONDS)
     completed = time.time()
     require_completed(state)
-    paths = JobPaths(account, job.job_id)
-    written = {listed.key: listed.modified.timestamp() for listed in store.list(paths.prefix)}
-    last_shard = max(at for key, at in written.items() if key.startswith(paths.shards_prefix))
-    ends = [began, called, written[paths.plan], last_shard, written[paths.results], completed]
-    return [after - before for before, after in pairwise(ends)]
+    return phase_seconds(store, account, job.job_id, began, called, completed)
 
 
 def require_completed(state: Batch) -> None:
@@ -85,16 +79,17 @@ def main() -> None:
             # Users do not start the next job in the moment in which the last one ends.
             time.sleep(_PAUSE_SECONDS)
             runs.append(run_job(client, store, stack.account, path))
-            print(f"        {sum(runs[-1]):8.2f} " + " ".join(f"{seconds:10.2f}" for seconds in runs[-1]), flush=True)
+            seconds = " ".join(f"{runs[-1][phase]:10.2f}" for phase in PHASES)
+            print(f"        {sum(runs[-1].values()):8.2f} {seconds}", flush=True)
         time.sleep(_PAUSE_SECONDS)
         idle = idle_processes()
     print(f"idle processes, MiB each: {idle}")
     figures = {
         "texts": told.texts,
         "jobs": told.jobs,
-        "median_seconds": round(median(sum(run) for run in runs), 2),
-        "worst_seconds": round(max(sum(run) for run in runs), 2),
-        "phases": {phase: round(median(run[i] for run in runs), 2) for i, phase in enumerate(PHASES)},
+        "median_seconds": round(median(sum(run.values()) for run in runs), 2),
+        "worst_seconds": round(max(sum(run.values()) for run in runs), 2),
+        "phases": {phase: round(median(run[phase] for run in runs), 2) for phase in PHASES},
         "idle_mib": idle,
     }
     print(json.dumps(figures))

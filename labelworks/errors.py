@@ -21,7 +21,14 @@ class InputError(LabelworksError):
 
 
 class APIConnectionError(LabelworksError):
-    """The service could not be reached, or the connection broke, also after all retries."""
+    """The service could not be reached, or the connection broke, also after all retries.
+
+    ``sent``: the call may have arrived, so that the service may have carried it out.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class APITimeoutError(APIConnectionError):
@@ -107,6 +114,14 @@ class BatchFailedError(LabelworksError):
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(f"Job {batch.job_id} {batch.status}: {batch.error or 'no reason was given'}")
+        self.batch = batch
+
+
+class BatchNotStartedError(LabelworksError):
+    """The job was never started, so that waiting for it would not end; ``batch`` is its state."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(f"Job {batch.job_id} is pending: it was not started")
         self.batch = batch
 
 

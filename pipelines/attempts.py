@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-# A process can be killed for reasons that are not in its texts, so the first attempts suspect nothing.
-_TRUSTING_ATTEMPTS = 2
+# A process can be killed for reasons that are not in its texts: the first deaths make nothing suspect, and one text is
+# condemned only when processes died over it alone.
+_TRUSTED_DEATHS = 2
+_DEATHS_OVER_ONE_TEXT = 2
 _GROUPS = 64
 
 Span = tuple[int, int]
@@ -41,35 +44,48 @@ class RangeAttempts:
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
         self._number = 0
+        self._deaths = 0
+        self._under_way = False
         self._working_on: Span | None = None
         self._suspects: Span | None = None
+        self._died_over: Counter[Span] = Counter()
         self._condemned: tuple[Span, ...] = ()
 
     def begin(self) -> Attempt:
-        """Another attempt begins; if there was one before, it died."""
+        """Another attempt begins; one before that was not finished has died."""
         self._number += 1
-        self._learn()
+        if self._under_way:
+            self._deaths += 1
+            self._learn()
+        self._under_way = True
         return Attempt(
             number=self._number,
-            careful=self._number > _TRUSTING_ATTEMPTS,
+            careful=self._deaths >= _TRUSTED_DEATHS,
             suspects=self._suspects,
             condemned=self._condemned,
-            hopeless=self._number > self._max_attempts + 1,
+            hopeless=self._deaths > self._max_attempts,
         )
 
     def working_on(self, span: Span) -> None:
         """The current attempt is about to classify these texts."""
         self._working_on = span
 
+    def finished(self) -> None:
+        """The current attempt has classified the whole range: whatever becomes of its result, its texts are not why."""
+        self._under_way = False
+        self._working_on = None
+
     def _learn(self) -> None:
-        died_in, self._working_on = self._working_on, None
-        if died_in is None:
+        died_over, self._working_on = self._working_on, None
+        if died_over is None:
             return
-        if died_in[1] - died_in[0] == 1 or self._number > self._max_attempts:
-            self._condemned = (*self._condemned, died_in)
+        self._died_over[died_over] += 1
+        found = died_over[1] - died_over[0] == 1 and self._died_over[died_over] >= _DEATHS_OVER_ONE_TEXT
+        if found or self._deaths >= self._max_attempts:
+            self._condemned = (*self._condemned, died_over)
             self._suspects = None
         else:
-            self._suspects = died_in
+            self._suspects = died_over
 
 
 def _cut(span: Span, scale: int) -> list[Span]:

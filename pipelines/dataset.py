@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
+from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 
 from pipelines.attempts import Attempt
@@ -21,21 +20,21 @@ from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
-from pipelines.range_classifier import RangeResult, classify_range
+from pipelines.range_classifier import classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
+from pipelines.timed_classifier import TimedClassifier
 from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
 
-# Reading and writing wait for S3; what they ask for only bounds how many run at once.
+# Reading mostly waits for S3.
 _IO_CPUS = 0.1
 _REPORT_SECONDS = 0.5
-_ROW_SCHEMA = pa.schema(
+_RECEIPT_SCHEMA = pa.schema(
     {
         "index": pa.int32(),
-        "data": pa.large_binary(),
         "completed": pa.int64(),
         "failed": pa.int64(),
         "tokens": pa.int64(),
@@ -97,16 +96,31 @@ class RangeSource(Datasource):
 class ClassifierActor:
     """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
 
+    Writes the range's shard itself: were that a further operator, ranges that are classified and not yet written would
+    pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
+
     ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
-    ``range_progress(index, attempt, completed, failed)`` and ``range_classified(work)``: it keeps the attempts, since
-    a range that kills this process comes back to the next one.
+    ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
+    since a range that kills this process comes back to the next one.
     """
 
-    def __init__(self, settings: Settings, config: JobConfig, watcher: Any, log_fields: Fields) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        settings: Settings,
+        job: JobInput,
+        config: JobConfig,
+        origin: ShardOrigin,
+        watcher: Any,
+        log_fields: Fields,
+    ) -> None:
         configure_logging(settings, log_fields)
+        self._store = store
+        self._paths = job.paths
+        self._origin = origin
         self._task = config.task()
         engine = engine_for(settings, config.model)
-        self._classifier = engine.bind(self._task)
+        self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
         self._watcher = watcher
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -130,8 +144,11 @@ class ClassifierActor:
             on_progress=report,
             on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
         )
-        self._watcher.range_classified.remote(Work(time.monotonic() - began, errors=result.errors))
-        return _row(index, result)
+        work = Work(time.monotonic() - began, errors=result.errors)
+        ray.get(self._watcher.range_classified.remote(index, work))
+        receipt = ShardReceipt(index, result.completed, result.failed, result.tokens, len(result.lines))
+        write_shard(self._store, self._paths, result.lines, receipt, self._origin)
+        return pa.Table.from_pylist([asdict(receipt)], schema=_RECEIPT_SCHEMA)
 
 
 def classify_ranges(
@@ -146,7 +163,7 @@ def classify_ranges(
     watcher: Any,
     prefetched: bytes | None = None,
 ) -> Iterator[ShardReceipt]:
-    """Read, classify (in ``classifiers`` actors) and write ``ranges``, whose shards are marked with ``origin``.
+    """Read ``ranges``, classify and write them (in ``classifiers`` actors); their shards are marked with ``origin``.
 
     Yields a receipt for each shard once it is in S3, in any order.
 
@@ -156,19 +173,21 @@ def classify_ranges(
         return
     configure_ray_data()
     resources: dict[str, Any] = {**classifier_resources(settings, config.model)}
-    dataset = (
-        ray.data.read_datasource(
-            RangeSource(store, job, ranges, prefetched), override_num_blocks=len(ranges), num_cpus=_IO_CPUS
-        )
-        .map_batches(
-            ClassifierActor,
-            batch_size=1,
-            batch_format="pyarrow",
-            fn_constructor_args=(settings, config, watcher, process_fields()),
-            compute=ActorPoolStrategy(size=min(classifiers, len(ranges)), max_tasks_in_flight_per_actor=2),
-            **resources,
-        )
-        .map_batches(partial(_write_row, store, job, origin), batch_size=1, batch_format="pyarrow", num_cpus=_IO_CPUS)
+    pool = min(classifiers, len(ranges))
+    dataset = ray.data.read_datasource(
+        RangeSource(store, job, ranges, prefetched),
+        override_num_blocks=len(ranges),
+        num_cpus=_IO_CPUS,
+        # A range is read in a fraction of the time that it takes to classify. More tasks at once would only start more
+        # processes, which take longer to start than a small job to classify.
+        compute=TaskPoolStrategy(size=pool),
+    ).map_batches(
+        ClassifierActor,
+        batch_size=1,
+        batch_format="pyarrow",
+        fn_constructor_args=(store, settings, job, config, origin, watcher, process_fields()),
+        compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
+        **resources,
     )
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for receipt in batch.to_pylist():
@@ -190,27 +209,3 @@ def configure_ray_data() -> None:
 
 def _read_lines(store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None) -> bytes:
     return read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
-
-
-def _row(index: int, result: RangeResult) -> pa.Table:
-    return pa.Table.from_pylist(
-        [
-            {
-                "index": index,
-                "data": result.lines,
-                "completed": result.completed,
-                "failed": result.failed,
-                "tokens": result.tokens,
-                "size": len(result.lines),
-            }
-        ],
-        schema=_ROW_SCHEMA,
-    )
-
-
-def _write_row(store: ObjectStore, job: JobInput, origin: ShardOrigin, batch: pa.Table) -> pa.Table:
-    row = batch.to_pylist()[0]
-    lines = row.pop("data")
-    receipt = ShardReceipt(**row)
-    write_shard(store, job.paths, lines, receipt, origin)
-    return pa.Table.from_pylist([asdict(receipt)], schema=_ROW_SCHEMA.remove(1))

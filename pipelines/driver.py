@@ -43,7 +43,7 @@ class Assignment:
 
 
 class JobDriver(JobObserver):
-    """Runs one job; classifier actors and the registry call its other methods meanwhile.
+    """Runs one job after another; classifier actors and the registry call its other methods meanwhile.
 
     ``registry`` is an actor with ``driver_report(job_id, Advanced) -> bool`` (False: stop) and
     ``driver_finished(job_id, run, Totals | None, error | None)``.
@@ -56,13 +56,18 @@ class JobDriver(JobObserver):
         self._registry = registry
         # A heartbeat must not wait long for the storage.
         self._records = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
-        self._attempts: defaultdict[int, RangeAttempts] = defaultdict(lambda: RangeAttempts(settings.range_attempts))
+        self._assignment: Assignment | None = None
+        self._begin(None)
+
+    def _begin(self, assignment: Assignment | None) -> None:
+        self._assignment = assignment
+        self._attempts: defaultdict[int, RangeAttempts] = defaultdict(
+            lambda: RangeAttempts(self._settings.range_attempts)
+        )
         self._work = WorkTally()
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
         self._tracker: ProgressTracker | None = None
-        self._ended = threading.Event()
-        self._assignment: Assignment | None = None
 
     def run(self, assignment: Assignment) -> None:
         """Carry the job out and report its end; returns when the registry has taken the report."""
@@ -71,9 +76,9 @@ class JobDriver(JobObserver):
             {"job_id": assignment.job.paths.job_id, "attempt": assignment.attempt, "run": assignment.run},
         )
         logger.info("the job begins with %d classifiers", assignment.classifiers)
-        self._assignment = assignment
-        heartbeat = threading.Thread(target=self._beat, args=(assignment,), daemon=True)
-        heartbeat.start()
+        self._begin(assignment)
+        ended = threading.Event()
+        threading.Thread(target=self._beat, args=(assignment, ended), daemon=True).start()
         totals: Totals | None = None
         error: str | None = None
         try:
@@ -92,7 +97,7 @@ class JobDriver(JobObserver):
             logger.exception("the job failed")
             error = explain(failure)
         finally:
-            self._ended.set()
+            ended.set()
         self._finish(assignment, totals, error)
 
     def ping(self) -> None:
@@ -118,8 +123,9 @@ class JobDriver(JobObserver):
         if self._tracker:
             self._tracker.partial(index, attempt, completed, failed)
 
-    def range_classified(self, work: Work) -> None:
-        """A classifier has answered a range."""
+    def range_classified(self, index: int, work: Work) -> None:
+        """A classifier has answered every text of the range."""
+        self._attempts[index].finished()
         self._work.add(work)
 
     def entered(self, phase: Phase) -> None:
@@ -127,12 +133,16 @@ class JobDriver(JobObserver):
         if phase == "writing":
             self._require_assignment()
 
+    def begins_anew(self) -> None:
+        self._require_assignment()
+
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         self._plan, self._tracker = plan, tracker
 
-    def _beat(self, assignment: Assignment) -> None:
-        while not self._ended.wait(self._settings.heartbeat_seconds):
-            if self._goes_on(assignment) is False:
+    def _beat(self, assignment: Assignment, ended: threading.Event) -> None:
+        while not ended.wait(self._settings.heartbeat_seconds):
+            # A job that has ended meanwhile does not go on either, and the next one needs this process.
+            if self._goes_on(assignment) is False and not ended.is_set():
                 self._end_superseded(assignment)
 
     def _end_superseded(self, assignment: Assignment) -> NoReturn:
@@ -189,6 +199,7 @@ class JobDriver(JobObserver):
             requests_completed=now.completed,
             requests_failed=now.failed,
             estimated_tokens=self._plan.estimated_tokens,
+            finished_ranges=now.finished_ranges,
             progress=now.progress,
             rows_per_second=now.rows_per_second,
             eta_seconds=now.eta_seconds,

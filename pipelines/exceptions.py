@@ -92,7 +92,7 @@ class TooManyClassifiers(Conflict):
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key was used before with another request body. Use a new key for a new job."""
+    """This Idempotency-Key was used before with another request body. Use a new key for another request."""
 
     code = "IDEMPOTENCY_CONFLICT"
 
@@ -127,6 +127,10 @@ class StorageUnavailable(Unavailable):
 
 class ObjectMissing(LabelworksError):
     """There is no such object."""
+
+
+class ObjectChanged(LabelworksError):
+    """The object is not the version that was asked for any more."""
 
 
 class InputChanged(Conflict):

@@ -18,6 +18,8 @@ Status = Literal["pending", "processing", "completed", "failed"]
 CANCELLED = "cancelled"
 """The error of a job that its client has cancelled."""
 Phase = Literal["queued", "scanning", "classifying", "writing"]
+# Clients repeat their latest calls, and a record must not grow for ever.
+_START_KEYS = 100
 
 
 class TaskConfig(BaseModel):
@@ -66,8 +68,11 @@ class JobRecord(BaseModel):
     """Everything that is known of a job; stored as ``job.json``.
 
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
-    the record's has been superseded. The actor named ``driver`` has it now, with ``slots`` classifiers. ``start_key``
-    is the idempotency key that the attempt was started with. ``epoch`` is the registry that wrote the record.
+    the record's has been superseded, also by a new attempt that no driver has yet. The actor named ``driver`` has it
+    now, with ``slots`` classifiers; a job without slots waits to be admitted. ``start_keys`` are the idempotency keys
+    that its latest attempts were started with. ``finished_ranges`` have a shard; ``fruitless_deaths`` are the latest of
+    the attempt's ``driver_deaths``, those between which no further one was finished. ``epoch`` is the registry that
+    wrote the record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,9 +100,12 @@ class JobRecord(BaseModel):
     run: int = 0
     driver: str | None = None
     driver_deaths: int = 0
+    fruitless_deaths: int = 0
+    finished_ranges: int = 0
+    finished_at_death: int = 0
     slots: int = 0
     in_kept_slots: bool = False
-    start_key: str | None = None
+    start_keys: tuple[str, ...] = ()
     epoch: int = 0
 
 
@@ -131,6 +139,7 @@ class Advanced:
     requests_completed: int = 0
     requests_failed: int = 0
     estimated_tokens: int | None = None
+    finished_ranges: int | None = None
     progress: float = 0.0
     rows_per_second: float | None = None
     eta_seconds: float | None = None
@@ -169,12 +178,12 @@ def transition(job: JobRecord, event: Event) -> JobRecord:
             return _started(job, event)
         case DriverAssigned():
             _require_processing(job, "be assigned a driver")
-            deaths = job.driver_deaths + event.replaces_dead
+            died = _died(job) if event.replaces_dead else {}
             return job.model_copy(
                 update={
+                    **died,
                     "run": job.run + 1,
                     "driver": event.driver,
-                    "driver_deaths": deaths,
                     "phase": "scanning",
                     "slots": event.slots,
                     "in_kept_slots": event.in_kept_slots,
@@ -236,8 +245,8 @@ def require_deletable(job: JobRecord) -> None:
 
 
 def is_same_start(job: JobRecord, start_key: str | None) -> bool:
-    """Whether the job is processing because of the very start call that is repeated now."""
-    return job.status == "processing" and start_key is not None and job.start_key == start_key
+    """Whether the very start call that is repeated now has begun an attempt, whatever has become of that since."""
+    return start_key is not None and start_key in job.start_keys
 
 
 def require_startable(job: JobRecord) -> None:
@@ -255,7 +264,8 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             status=job.status,
         )
     resumes = job.input == event.input
-    kept = {} if resumes else {"requests_total": 0, "requests_completed": 0, "requests_failed": 0, "progress": 0.0}
+    anew = {"requests_total": 0, "requests_completed": 0, "requests_failed": 0, "progress": 0.0, "finished_ranges": 0}
+    kept = {} if resumes else anew
     return job.model_copy(
         update={
             **kept,
@@ -268,11 +278,26 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             "input": event.input,
             "estimated_tokens": job.estimated_tokens if resumes and job.estimated_tokens else event.estimated_tokens,
             "attempt": job.attempt + 1,
+            # A driver of an earlier attempt may still live; from now on it speaks for no run.
+            "run": job.run + bool(job.attempt),
+            "driver": None,
             "driver_deaths": 0,
+            "fruitless_deaths": 0,
+            "finished_at_death": job.finished_ranges if resumes else 0,
             "slots": 0,
-            "start_key": event.start_key,
+            "in_kept_slots": False,
+            "start_keys": (*job.start_keys, *([event.start_key] if event.start_key else []))[-_START_KEYS:],
         }
     )
+
+
+def _died(job: JobRecord) -> dict[str, int]:
+    went_on = job.finished_ranges > job.finished_at_death
+    return {
+        "driver_deaths": job.driver_deaths + 1,
+        "fruitless_deaths": 0 if went_on else job.fruitless_deaths + 1,
+        "finished_at_death": job.finished_ranges,
+    }
 
 
 def _advanced(job: JobRecord, event: Advanced) -> JobRecord:
@@ -283,6 +308,7 @@ def _advanced(job: JobRecord, event: Advanced) -> JobRecord:
     return job.model_copy(
         update={
             "phase": event.phase,
+            "finished_ranges": job.finished_ranges if event.finished_ranges is None else event.finished_ranges,
             "requests_total": event.requests_total or job.requests_total,
             "requests_completed": shown.completed,
             "requests_failed": shown.failed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.exceptions import InputChanged, ObjectChanged
 from pipelines.job import InputVersion
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
@@ -12,14 +13,14 @@ from pipelines.ranges import ReadBytes
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """A job's keys and its input's version."""
+    """A job's keys and its input's version; reading any other version raises InputChanged."""
 
     paths: JobPaths
     version: InputVersion
 
     def read_all(self, store: ObjectStore) -> bytes:
         """The whole input; for small ones."""
-        return store.read_range(self.paths.input, 0, self.version.size, etag=self.version.etag)
+        return self._read(store, 0, self.version.size)
 
     def reader(self, store: ObjectStore, prefetched: bytes | None) -> ReadBytes:
         """Reads parts of the input, from ``prefetched`` (the whole input) where it is given."""
@@ -27,6 +28,12 @@ class JobInput:
         def read(start: int, end: int) -> bytes:
             if prefetched is not None:
                 return prefetched[start:end]
-            return store.read_range(self.paths.input, start, end, etag=self.version.etag)
+            return self._read(store, start, end)
 
         return read
+
+    def _read(self, store: ObjectStore, start: int, end: int) -> bytes:
+        try:
+            return store.read_range(self.paths.input, start, end, etag=self.version.etag)
+        except ObjectChanged as error:
+            raise InputChanged from error

@@ -16,10 +16,11 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard's key and size in bytes."""
+    """A shard's key, size in bytes and ETag."""
 
     key: str
     size: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ def plan_join(shards: Sequence[Shard]) -> list[JoinPart]:
 
 
 def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> None:
-    """Write ``target`` from ``shards``; it appears whole or not at all."""
+    """Write ``target`` from ``shards``; it appears whole or not at all.
+
+    Raises ObjectChanged when a shard is not the one that is meant, or gone.
+    """
     parts = plan_join(shards)
     if len(parts) == 1:
         store.put(target, _read(store, parts[0]), content_type="application/x-ndjson")
@@ -59,7 +63,7 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
 
     def send(number: int, part: JoinPart) -> None:
         if part.copied:
-            upload.copy_part(number, part.shards[0].key)
+            upload.copy_part(number, part.shards[0].key, etag=part.shards[0].etag)
         else:
             upload.put_part(number, _read(store, part))
 
@@ -73,4 +77,4 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
 
 
 def _read(store: ObjectStore, part: JoinPart) -> bytes:
-    return b"".join(store.get(shard.key) for shard in part.shards)
+    return b"".join(store.read_range(shard.key, 0, shard.size, etag=shard.etag) for shard in part.shards)

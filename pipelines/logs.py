@@ -57,6 +57,11 @@ def log_fields(**fields: str | int) -> Iterator[None]:
         _here.reset(token)
 
 
+def current_fields() -> Fields:
+    """The fields of the block that this is called in, for handing them on to another process with the call."""
+    return dict(_here.get())
+
+
 def process_fields() -> Fields:
     """The fields that this process was configured with, for handing them on to another."""
     for handler in logging.getLogger(PACKAGES[0]).handlers:

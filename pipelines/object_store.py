@@ -27,7 +27,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
+from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.settings import Settings
 from pipelines.storage_metrics import count_calls
 
@@ -170,8 +170,8 @@ class ObjectStore:
     def read_range(self, key: str, start: int, end: int, *, etag: str) -> bytes:
         """Bytes ``start`` to ``end`` (exclusive) of one version of an object.
 
-        An interrupted body is continued at its last good byte. Raises InputChanged when the object's ETag is not
-        ``etag`` or the object ends before ``end``.
+        An interrupted body is continued at its last good byte. Raises ObjectChanged when the object's ETag is not
+        ``etag``, the object ends before ``end`` or is gone.
         """
         received = bytearray()
 
@@ -180,7 +180,7 @@ class ObjectStore:
                 Bucket=self._bucket, Key=key, Range=f"bytes={start + len(received)}-{end - 1}", IfMatch=etag
             )
             if answer["ETag"].strip('"') != etag:
-                raise InputChanged
+                raise ObjectChanged
             for chunk in answer["Body"].iter_chunks(_STREAM_CHUNK):
                 received.extend(chunk)
 
@@ -188,7 +188,7 @@ class ObjectStore:
             try:
                 self._retried(continue_reading)
             except (ObjectMissing, _PreconditionFailed) as error:
-                raise InputChanged from error
+                raise ObjectChanged from error
         return bytes(received)
 
     def exists(self, key: str) -> bool:
@@ -246,10 +246,10 @@ class ObjectStore:
             ExpiresIn=seconds,
         )
 
-    def abort_multiparts(self, prefix: str, *, before: datetime) -> int:
-        """Drop uploads under ``prefix`` that were begun before then and never completed; returns how many."""
+    def abort_multiparts(self, prefix: str, *, before: datetime | None = None) -> int:
+        """Drop uploads under ``prefix`` that were begun (before then) and never completed; returns how many."""
         found = self._retried(lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix))
-        stray = [upload for upload in found.get("Uploads", []) if upload["Initiated"] < before]
+        stray = [upload for upload in found.get("Uploads", []) if before is None or upload["Initiated"] < before]
         for upload in stray:
             MultipartUpload(self, upload["Key"], upload["UploadId"]).abort()
         return len(stray)
@@ -278,12 +278,20 @@ class MultipartUpload:
         )
         self._etags[number] = part["ETag"]
 
-    def copy_part(self, number: int, source_key: str) -> None:
-        """A part that is a whole existing object, copied inside the storage."""
+    def copy_part(self, number: int, source_key: str, *, etag: str) -> None:
+        """A part that is a whole existing object, copied inside the storage.
+
+        Raises ObjectChanged when the object's ETag is not ``etag``, or it is gone.
+        """
         source: CopySourceTypeDef = {"Bucket": self._store._bucket, "Key": source_key}
-        part = self._store._retried(
-            lambda: self._store._client.upload_part_copy(**self._target, PartNumber=number, CopySource=source)
-        )
+        try:
+            part = self._store._retried(
+                lambda: self._store._client.upload_part_copy(
+                    **self._target, PartNumber=number, CopySource=source, CopySourceIfMatch=etag
+                )
+            )
+        except (ObjectMissing, _PreconditionFailed) as error:
+            raise ObjectChanged from error
         self._etags[number] = part["CopyPartResult"]["ETag"]
 
     def complete(self) -> None:

@@ -16,10 +16,11 @@ _CLASSIFIED_SHARE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Items answered and answered with an error so far, and what follows from them."""
+    """Items answered and answered with an error so far, what follows from them, and how many ranges have a shard."""
 
     completed: int
     failed: int
+    finished_ranges: int
     progress: float
     rows_per_second: float | None
     eta_seconds: float | None
@@ -70,11 +71,13 @@ class ProgressTracker:
             failed += sum(partial[2] for partial in self._partial.values())
             self._shown = shown = advance(self._shown, Counters(completed, failed))
             done = sum(shown)
+            finished = len(self._finished)
             rate = self._rate(now, done)
         remaining = max(self._total - done, 0)
         return Snapshot(
             completed=shown.completed,
             failed=shown.failed,
+            finished_ranges=finished,
             progress=round(_CLASSIFIED_SHARE * done / self._total, 4) if self._total else 0.0,
             rows_per_second=round(rate, 1) if rate else None,
             eta_seconds=round(remaining / rate, 1) if rate else None,

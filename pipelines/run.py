@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import ray
 
 from pipelines.dataset import classify_ranges
 from pipelines.engines import fingerprint_for, token_counter_for
+from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
@@ -21,7 +22,7 @@ from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
 from pipelines.results import bounded_range_bytes
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
 from pipelines.settings import MIB, Settings
-from pipelines.shards import ShardOrigin, finished_shards
+from pipelines.shards import FinishedShard, ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan, save_plan
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _HEAD_BYTES = 64 * 1024
 # Up to here the whole input is read once and kept, instead of once for the scan and once to classify.
 _PREFETCH_BYTES = 4 * MIB
 _SCAN_CPUS = 0.1
+# A job undisturbed takes two: classifying what has no shard, and joining.
+_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ class JobObserver:
 
     def entered(self, phase: Phase) -> None:
         """The job is now scanning, classifying or writing."""
+
+    def begins_anew(self) -> None:
+        """What an earlier run of the job wrote is about to be removed, and its plan to be replaced."""
 
     def planned(self, plan: Plan, tracker: ProgressTracker) -> None:
         """The number of items is known; ``tracker`` holds the counters from here on."""
@@ -74,28 +80,42 @@ def run_job(
     origin = ShardOrigin(job.version.etag, engine)
     plan = load_plan(store, job)
     if plan is None or plan.engine != engine:
-        # Another input or, after an upgrade, other answers: what is there belongs to neither.
-        _remove_outputs(store, job)
         plan = _scan(store, settings, config, job, prefetched, engine)
+        # Another input or, after an upgrade, other answers: what is there belongs to neither.
+        observer.begins_anew()
+        _remove_outputs(store, job)
         save_plan(store, job, plan)
     tracker = ProgressTracker(plan.items)
-    finished = finished_shards(store, job.paths, origin)
-    for receipt in finished.values():
-        tracker.finished(receipt)
+    finished = _finished(store, job, plan, origin, tracker)
     observer.planned(plan, tracker)
 
-    observer.entered("classifying")
-    remaining = [planned for planned in plan.ranges if planned.index not in finished]
-    for receipt in classify_ranges(
-        store, settings, job, config, remaining, origin, classifiers=classifiers, watcher=watcher, prefetched=prefetched
-    ):
-        tracker.finished(receipt)
-        finished[receipt.index] = receipt
-
-    observer.entered("writing")
-    shards = [Shard(job.paths.shard(index), receipt.size) for index, receipt in sorted(finished.items())]
-    join_shards(store, shards, job.paths.results)
-    return Totals(*tracker.totals())
+    for _ in range(_STEPS):
+        remaining = [planned for planned in plan.ranges if planned.index not in finished]
+        if remaining:
+            observer.entered("classifying")
+            for receipt in classify_ranges(
+                store,
+                settings,
+                job,
+                config,
+                remaining,
+                origin,
+                classifiers=classifiers,
+                watcher=watcher,
+                prefetched=prefetched,
+            ):
+                tracker.finished(receipt)
+        else:
+            observer.entered("writing")
+            try:
+                _join(store, job, plan, finished)
+            except ObjectChanged:
+                logger.warning("a shard was changed while the shards were put together")
+            else:
+                return Totals(*tracker.totals())
+        # What is joined is what lies there, whatever was reported: the late write of another run may have come after.
+        finished = _finished(store, job, plan, origin, tracker)
+    raise LabelworksError("Finished parts of the job were changed again and again by something else; start it again.")
 
 
 def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
@@ -110,6 +130,23 @@ def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
         max_bytes=min(settings.range_max_bytes, bounded_range_bytes(config.task())),
         wanted=settings.ranges_per_job,
     )
+
+
+def _finished(
+    store: ObjectStore, job: JobInput, plan: Plan, origin: ShardOrigin, tracker: ProgressTracker
+) -> dict[int, FinishedShard]:
+    """The shards of the plan's ranges that exist now; ``tracker`` counts what they hold."""
+    found = finished_shards(store, job.paths, origin)
+    finished = {planned.index: found[planned.index] for planned in plan.ranges if planned.index in found}
+    for shard in finished.values():
+        tracker.finished(shard.receipt)
+    return finished
+
+
+def _join(store: ObjectStore, job: JobInput, plan: Plan, finished: Mapping[int, FinishedShard]) -> None:
+    in_order = [finished[planned.index] for planned in plan.ranges]
+    shards = [Shard(job.paths.shard(each.receipt.index), each.receipt.size, each.etag) for each in in_order]
+    join_shards(store, shards, job.paths.results)
 
 
 def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
@@ -127,7 +164,7 @@ def _scan(
         head = prefetched[:_HEAD_BYTES]
     else:
         scans = _scan_in_parallel(store, settings, config.model, job, ranges, samples)
-        head = store.read_range(job.paths.input, 0, _HEAD_BYTES, etag=job.version.etag)
+        head = job.reader(store, None)(0, _HEAD_BYTES)
     require_ndjson(scans, head)
     return make_plan(job.version, ranges, scans, engine)
 

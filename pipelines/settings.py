@@ -62,14 +62,21 @@ class Settings(BaseSettings):
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
     range_attempts: int = Field(
-        12, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
+        16, ge=3, description="Deaths over a range while the text to blame is looked for; then it is given up."
+    )
+
+    classifier_timeout_seconds: float = Field(
+        900.0, gt=0, description="A classifier that gets no batch done for so long is ended, as if it had died."
     )
 
     # Jobs
     heartbeat_seconds: float = Field(1.0, gt=0)
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)
     spare_drivers: int = Field(1, ge=0, description="Driver processes kept ready, so that small jobs start at once.")
-    driver_restarts: int = Field(5, ge=0, description="Driver deaths in one attempt before the job fails.")
+    spare_delay_seconds: float = Field(
+        5.0, ge=0, description="How long a job that has begun has the processors before a spare driver is made."
+    )
+    driver_restarts: int = Field(5, ge=0, description="Driver deaths, with no shard between them, that a job survives.")
     job_retention_days: float = Field(30.0, gt=0)
     pending_retention_hours: float = Field(24.0, gt=0, description="For jobs without an upload, and for strays.")
     sweep_seconds: float = Field(3600.0, gt=0, description="How often what has expired is removed.")

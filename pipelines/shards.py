@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
+from pipelines.exceptions import ObjectMissing
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectInfo, ObjectStore
 
@@ -49,26 +51,40 @@ def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: Shar
     )
 
 
-def finished_shards(store: ObjectStore, paths: JobPaths, origin: ShardOrigin) -> dict[int, ShardReceipt]:
+@dataclass(frozen=True, slots=True)
+class FinishedShard:
+    """A shard as it lies in the storage."""
+
+    receipt: ShardReceipt
+    etag: str
+
+
+def finished_shards(store: ObjectStore, paths: JobPaths, origin: ShardOrigin) -> dict[int, FinishedShard]:
     """The shards that exist of this origin, by range index."""
     keys = [listed.key for listed in store.list(paths.shards_prefix)]
     with ThreadPoolExecutor(_HEAD_THREADS) as threads:
-        found = threads.map(store.head, keys)
-        return dict(_receipts(found, origin))
+        found = threads.map(partial(_head, store), keys)
+        return dict(_of_origin(found, origin))
 
 
-def _receipts(found: Iterable[ObjectInfo], origin: ShardOrigin) -> Iterable[tuple[int, ShardReceipt]]:
+def _head(store: ObjectStore, key: str) -> ObjectInfo | None:
+    try:
+        return store.head(key)
+    except ObjectMissing:
+        # Removed since it was listed.
+        return None
+
+
+def _of_origin(found: Iterable[ObjectInfo | None], origin: ShardOrigin) -> Iterable[tuple[int, FinishedShard]]:
     for info in found:
-        if not origin.metadata().items() <= info.metadata.items():
+        if info is None or not origin.metadata().items() <= info.metadata.items():
             continue
         index = int(info.key.rsplit("/", 1)[1].split(".")[0])
-        yield (
-            index,
-            ShardReceipt(
-                index=index,
-                completed=int(info.metadata["completed"]),
-                failed=int(info.metadata["failed"]),
-                tokens=int(info.metadata["tokens"]),
-                size=info.size,
-            ),
+        receipt = ShardReceipt(
+            index=index,
+            completed=int(info.metadata["completed"]),
+            failed=int(info.metadata["failed"]),
+            tokens=int(info.metadata["tokens"]),
+            size=info.size,
         )
+        yield index, FinishedShard(receipt, info.etag)

@@ -12,7 +12,7 @@ from pipelines.layout import REGISTRY_EPOCH_KEY
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 
-# One becomes a small job's classifier, the other reads and writes.
+# One becomes a small job's classifier, the other reads.
 _WORKERS = 2
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from pipelines.exceptions import RequestInvalid
 from serve_app.account_schemas import CreateKey, KeyCreated, KeyListed, KeyRevoked, UsageReport
-from serve_app.accounts import issue_key, list_keys, revoke_key
+from serve_app.accounts import list_keys, new_key
 from serve_app.dependencies import CurrentCaller, Serving, error_responses, managed_account
 
 _DEFAULT_DAYS = 30
@@ -41,7 +41,8 @@ async def create_key(caller: CurrentCaller, services: Serving, body: CreateKey |
     """The answer holds the secret, which cannot be shown again. It may be used at once."""
     wanted = body or CreateKey()
     account = managed_account(caller, wanted.account)
-    issued = await asyncio.to_thread(issue_key, services.store, account, name=wanted.name, expires_at=wanted.expires_at)
+    issued = new_key(account, name=wanted.name, expires_at=wanted.expires_at)
+    await services.registry.add_key(issued.key, issued.key_hash)
     return KeyCreated.issued(issued)
 
 
@@ -57,13 +58,8 @@ async def delete_key(
     key_id: KeyId, caller: CurrentCaller, services: Serving, account: AccountQuery = None
 ) -> KeyRevoked:
     """It stops working within seconds. A key may revoke itself, unless it is the account's last valid one: 409."""
-    await asyncio.to_thread(
-        revoke_key,
-        services.store,
-        managed_account(caller, account),
-        key_id,
-        keep_one=caller.account is not None,
-    )
+    owner = managed_account(caller, account)
+    await services.registry.revoke_key(owner, key_id, keep_one=caller.account is not None)
     services.keys.forget(key_id)
     return KeyRevoked(id=key_id)
 
@@ -76,7 +72,11 @@ async def usage(
     last: Annotated[Day | None, Query(alias="to", description="Today (UTC) if left out.")] = None,
     account: AccountQuery = None,
 ) -> UsageReport:
-    """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later."""
+    """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later.
+
+    Preview calls are here about a second after they were answered; those of the last second are lost when the process
+    that answered them is killed.
+    """
     last = last or datetime.now(UTC).date()
     first = first or date.fromordinal(max(last.toordinal() - _DEFAULT_DAYS + 1, 1))
     days = (last - first).days + 1

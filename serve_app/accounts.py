@@ -35,7 +35,9 @@ ACCOUNT_NAME = "An account name has 1 to 63 characters of a-z, 0-9, '-' and '_' 
 _KEY_PATTERN = re.compile(KEY_PREFIX + r"[A-Za-z0-9_-]{43}")
 _SHOWN_CHARACTERS = len(KEY_PREFIX) + 4
 _CACHED_KEYS = 10_000
-_UNKNOWN_KEYS_A_MINUTE = 600
+# In so many seconds: a flood of guesses holds up a good key's first look-up no longer.
+_UNKNOWN_KEYS = 200
+_UNKNOWN_KEYS_SECONDS = 20
 _READ_THREADS = 16
 
 
@@ -61,6 +63,10 @@ class IssuedKey:
     secret: str
     key: ApiKey
 
+    @property
+    def key_hash(self) -> str:
+        return _hash(self.secret)
+
 
 def create_key(store: ObjectStore, account: str) -> str:
     """The secret of a new key that does not expire; raises as ``issue_key`` does."""
@@ -70,22 +76,37 @@ def create_key(store: ObjectStore, account: str) -> str:
 def issue_key(
     store: ObjectStore, account: str, *, name: str | None = None, expires_at: datetime | None = None
 ) -> IssuedKey:
-    """Make a key for an account.
+    """Make a key for an account, without the registry: one at a time, or there may be more than ``MAX_KEYS``.
 
-    Raises RequestInvalid for a bad account name, TooManyKeys when the account has ``MAX_KEYS``.
+    Raises as ``new_key`` and ``require_room`` do.
     """
+    issued = new_key(account, name=name, expires_at=expires_at)
+    require_room(store, account)
+    store_key(store, issued.key, issued.key_hash)
+    return issued
+
+
+def new_key(account: str, *, name: str | None = None, expires_at: datetime | None = None) -> IssuedKey:
+    """A key that is not stored yet. Raises RequestInvalid for a bad account name."""
     if not ACCOUNT_PATTERN.fullmatch(account):
         raise RequestInvalid(f"{ACCOUNT_NAME}, not {account[:80]!r}", field="account")
-    if sum(1 for _ in store.list(key_list_prefix(account), limit=MAX_KEYS)) == MAX_KEYS:
-        raise TooManyKeys(f"Account {account} has {MAX_KEYS} keys, which is the limit: revoke one first.")
     # 256 random bits: a plain hash of them cannot be reversed by guessing.
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
-    key_hash = _hash(secret)
-    key = ApiKey(_key_id(key_hash), account, datetime.now(UTC), name, secret[:_SHOWN_CHARACTERS], expires_at)
+    key_id = _key_id(_hash(secret))
+    return IssuedKey(secret, ApiKey(key_id, account, datetime.now(UTC), name, secret[:_SHOWN_CHARACTERS], expires_at))
+
+
+def require_room(store: ObjectStore, account: str) -> None:
+    """Raises TooManyKeys when the account has ``MAX_KEYS``."""
+    if sum(1 for _ in store.list(key_list_prefix(account), limit=MAX_KEYS)) == MAX_KEYS:
+        raise TooManyKeys(f"Account {account} has {MAX_KEYS} keys, which is the limit: revoke one first.")
+
+
+def store_key(store: ObjectStore, key: ApiKey, key_hash: str) -> None:
+    """From now on the key works."""
     # The list's entry first: one without its key is skipped, a key without its entry could not be revoked.
-    store.put(key_list_entry(account, key_hash), b"")
+    store.put(key_list_entry(key.account, key_hash), b"")
     store.put(api_key_object(key_hash), json.dumps(_stored(key)).encode())
-    return IssuedKey(secret, key)
 
 
 def list_keys(store: ObjectStore, account: str) -> list[ApiKey]:
@@ -96,7 +117,7 @@ def list_keys(store: ObjectStore, account: str) -> list[ApiKey]:
     return sorted((key for key in found if key), key=lambda key: (key.created_at, key.id))
 
 
-def revoke_key(store: ObjectStore, account: str, key_id: str, *, keep_one: bool) -> None:
+def revoke_key(store: ObjectStore, account: str, key_id: str, keep_one: bool) -> None:
     """Remove a key; replicas that know it forget it within ``key_cache_seconds``.
 
     Raises KeyNotFound, or LastKey with ``keep_one`` when no other key of the account would be valid.
@@ -138,7 +159,7 @@ class KeyDirectory:
         # Apart, so that guesses push out no key that is good.
         self._good: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._guesses = RequestLimit(_UNKNOWN_KEYS_A_MINUTE)
+        self._guesses = RequestLimit(_UNKNOWN_KEYS, seconds=_UNKNOWN_KEYS_SECONDS)
         self._lock = threading.Lock()
 
     def find(self, secret: str) -> ApiKey:

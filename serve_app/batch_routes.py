@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import string
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from pipelines.exceptions import Conflict
+from pipelines.exceptions import Conflict, RequestInvalid
 from pipelines.job import is_same_start, require_startable
 from pipelines.layout import JobPaths
 from serve_app.classifier_routes import named_classifier
-from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses
+from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses, hashed
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
 from serve_app.partial_results import partial_results
@@ -45,9 +44,16 @@ async def create_batch(
     """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
     key = None
     if idempotency_key is not None:
-        key = IdempotencyKey(_hash(idempotency_key), _hash(body.model_dump_json(exclude={"priority", "cache"})))
-    config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
-    job = await services.registry.create(account, _new_job_id(), config, key)
+        key = IdempotencyKey(hashed(idempotency_key), hashed(body.model_dump_json(exclude={"priority", "cache"})))
+    try:
+        config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
+    except RequestInvalid:
+        # It may have been valid when it came first, with a classifier that was deleted since.
+        job = await services.registry.created_before(account, key) if key else None
+        if job is None:
+            raise
+    else:
+        job = await services.registry.create(account, _new_job_id(), config, key)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(
         services.store.presign_upload,
@@ -64,9 +70,10 @@ async def start_batch(
 ) -> BatchStarted:
     """A pending or failed job whose file is uploaded. A failed job goes on where it ended.
 
-    With an `Idempotency-Key`, repeating the call that started the job is a 202 again instead of a 409.
+    With an `Idempotency-Key`, repeating the call that started the job is a 202 again, whatever has become of the job
+    since, and starts nothing. To start a failed job again, send another key or none.
     """
-    start_key = None if idempotency_key is None else _hash(idempotency_key)
+    start_key = None if idempotency_key is None else hashed(idempotency_key)
     job = await services.registry.get(account, job_id)
     if not is_same_start(job, start_key):
         require_startable(job)
@@ -132,7 +139,3 @@ async def delete_batch(job_id: JobId, account: Account, services: Serving) -> Ba
 
 def _new_job_id() -> str:
     return "batch_" + "".join(secrets.choice(_JOB_ID_ALPHABET) for _ in range(16))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

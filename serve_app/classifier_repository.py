@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from pipelines.exceptions import ClassifierNotFound, ObjectMissing
+from pipelines.exceptions import ClassifierNotFound, IdempotencyConflict, ObjectMissing
 from pipelines.job import TaskConfig
 from pipelines.layout import ClassifierPaths
 from pipelines.object_store import ObjectStore
@@ -41,12 +41,23 @@ class ClassifierRepository:
             raise ClassifierNotFound(f"Classifier {reference.name} was deleted just now.") from error
         return SavedClassifier.model_validate_json(stored)
 
-    def save(self, account: str, name: str, task: TaskConfig, now: datetime) -> SavedClassifier:
-        """The next version of ``name``. Raises TooManyClassifiers."""
+    def save(
+        self, account: str, name: str, task: TaskConfig, now: datetime, request: str | None = None
+    ) -> SavedClassifier:
+        """The next version of ``name``, or the one that was saved with this hash of an Idempotency-Key before.
+
+        Raises TooManyClassifiers, or IdempotencyConflict where the key came with another name or task.
+        """
         paths = ClassifierPaths(account)
         index = self.index(account)
+        earlier = index.saved_by(request) if request else None
+        if earlier:
+            saved = self.load(account, earlier)
+            if (saved.name, saved.task_config) != (name, task):
+                raise IdempotencyConflict
+            return saved
         saved = SavedClassifier(name=name, version=index.next_version(name), created_at=now, **dict(task))
-        changed = index.with_version(saved)
+        changed = index.with_version(saved, request)
         self._require_claim()
         # The index last: a version that it does not name yet was promised to nobody, and is written again.
         self._store.put(paths.version(name, saved.version), saved.model_dump_json().encode())

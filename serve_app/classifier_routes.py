@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from pipelines.exceptions import ClassifierNotFound, RequestInvalid
 from serve_app.classifier_schemas import Classifier, ClassifierDeleted, ClassifierSummary, SaveClassifier
-from serve_app.dependencies import Account, Services, Serving, error_responses
+from serve_app.dependencies import Account, IdempotencyHeader, Services, Serving, error_responses, hashed
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 classifiers = APIRouter(prefix="/v1", tags=["classifiers"])
@@ -19,12 +19,16 @@ Version = Annotated[int | None, Query(ge=1, le=999_999_999, description="One ver
 
 
 @classifiers.post("/classifiers", status_code=201, summary="Save a classifier", responses=error_responses(409))
-async def save_classifier(body: SaveClassifier, account: Account, services: Serving) -> Classifier:
+async def save_classifier(
+    body: SaveClassifier, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+) -> Classifier:
     """Version 1 of a new name, the next version of one that is there. Versions never change.
 
-    A version number is not given out again after its deletion: jobs tell their classifier by it.
+    A version number is not given out again after its deletion: jobs tell their classifier by it. With an
+    `Idempotency-Key`, a repeated call gives the version that the first one made.
     """
-    return Classifier.of(await services.registry.save_classifier(account, body.name, body.task()))
+    request = None if idempotency_key is None else hashed(idempotency_key)
+    return Classifier.of(await services.registry.save_classifier(account, body.name, body.task(), request))
 
 
 @classifiers.get("/classifiers", summary="The account's classifiers", responses=error_responses())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -80,6 +81,11 @@ def managed_account(caller: Caller, named: str | None) -> str:
 IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Ours: makes it safe to repeat this call.")
 ]
+
+
+def hashed(idempotency_key: str) -> str:
+    """What is kept of a key, and of what came with it."""
+    return hashlib.sha256(idempotency_key.encode()).hexdigest()
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -99,11 +99,15 @@ class DriverPool:
             if driver.died or (not driver.reports and driver.heard_at < silent_since)
         ]
 
+    def release(self, job_id: str) -> DriverProcess | None:
+        """The job's driver, which is not the job's any more and still runs."""
+        driver = self._drivers.pop(job_id, None)
+        return driver.process if driver is not None else None
+
     def dismiss(self, job_id: str) -> None:
         """End the job's driver, and with it every actor that it owns."""
-        driver = self._drivers.pop(job_id, None)
-        if driver is not None:
-            driver.process.kill()
+        if process := self.release(job_id):
+            process.kill()
 
     async def _watch(self, driver: _Driver, ended: Any) -> None:
         """A driver's death is known as soon as Ray knows it, not only by its silence."""

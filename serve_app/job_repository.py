@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from pipelines.exceptions import (
     IdempotencyConflict,
     JobNotFound,
@@ -70,13 +72,19 @@ class JobRepository:
 
         Raises IdempotencyConflict when the key came with another body.
         """
-        name = idempotency_object(account, key.key_hash)
+        known = self.claimed_id(account, key)
+        if known is not None:
+            return known
+        entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
+        self._store.put(idempotency_object(account, key.key_hash), json.dumps(entry).encode())
+        return job_id
+
+    def claimed_id(self, account: str, key: IdempotencyKey) -> str | None:
+        """The id of the job that belongs to this key. Raises IdempotencyConflict when it came with another body."""
         try:
-            known = json.loads(self._store.get(name))
+            known = json.loads(self._store.get(idempotency_object(account, key.key_hash)))
         except ObjectMissing:
-            entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
-            self._store.put(name, json.dumps(entry).encode())
-            return job_id
+            return None
         if known["body"] != key.body_hash:
             raise IdempotencyConflict
         return str(known["job_id"])
@@ -135,8 +143,8 @@ class JobRepository:
         return [job for job in self._marked() if job.status == "processing"]
 
     def _marked(self) -> list[JobRecord]:
-        names = [listed.key.removeprefix(ACTIVE_PREFIX).split("/") for listed in self._store.list(ACTIVE_PREFIX)]
-        return self.load_all((name[0], name[1]) for name in names)
+        names = [listed.key.removeprefix(ACTIVE_PREFIX).partition("/") for listed in self._store.list(ACTIVE_PREFIX)]
+        return self.load_all((account, job_id) for account, _, job_id in names)
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
@@ -144,17 +152,24 @@ class JobRepository:
         # It may be deleted before it was settled.
         self._usage.record_job(job)
         paths = JobPaths(job.account, job.job_id)
+        self._store.abort_multiparts(paths.prefix)
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
         self._store.delete(paths.record, paths.active_marker)
+        # A driver that has just been ended may have written meanwhile.
+        self._store.abort_multiparts(paths.prefix)
+        self._store.delete(*(listed.key for listed in self._store.list(paths.prefix)))
         self._store.delete(index_key(job.account, job.job_id, job.created_at))
 
     def load_all(self, names: Iterable[tuple[str, str]]) -> list[JobRecord]:
-        """The records of these (account, job id) pairs, without those that are not there."""
+        """The records of these (account, job id) pairs, without those that are not there or make no sense."""
 
         def load(name: tuple[str, str]) -> JobRecord | None:
             try:
                 return self.load(*name)
             except JobNotFound:
+                return None
+            except ValidationError:
+                logger.exception("the record of job %s makes no sense and is left alone", name[1])
                 return None
 
         with ThreadPoolExecutor(_LOAD_THREADS) as threads:

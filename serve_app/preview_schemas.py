@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
@@ -15,6 +15,8 @@ from serve_app.preview_classifier import PreviewAnswer
 from serve_app.preview_deployment import MAX_TEXTS
 from serve_app.saved_classifier import SavedClassifier
 from serve_app.task_fields import TaskChoice, Threshold
+
+Item = TypeVar("Item")
 
 _TASK: JsonDict = {"labels": ["billing", "bug", "praise"], "source_type": "app review"}
 _TEXTS: list[JsonValue] = ["I was charged twice", "It crashes on start"]
@@ -141,13 +143,9 @@ class ClassifiedBatch(BaseModel):
 
     @classmethod
     def of(cls, answers: Sequence[PreviewAnswer], latency_ms: float) -> Self:
-        results = [
-            FailedItem.of(each.outcome)
-            if isinstance(each.outcome, ItemError)
-            else ClassifiedItem.of(each.outcome, each.cached)
-            for each in answers
-        ]
-        return cls(results=results, total_tokens=_total_tokens(answers), latency_ms=latency_ms)
+        return cls(
+            results=_items(answers, ClassifiedItem.of), total_tokens=_total_tokens(answers), latency_ms=latency_ms
+        )
 
 
 class TaggedBatch(BaseModel):
@@ -159,13 +157,14 @@ class TaggedBatch(BaseModel):
 
     @classmethod
     def of(cls, answers: Sequence[PreviewAnswer], latency_ms: float) -> Self:
-        results = [
-            FailedItem.of(each.outcome)
-            if isinstance(each.outcome, ItemError)
-            else TaggedItem.of(each.outcome, each.cached)
-            for each in answers
-        ]
-        return cls(results=results, total_tokens=_total_tokens(answers), latency_ms=latency_ms)
+        return cls(results=_items(answers, TaggedItem.of), total_tokens=_total_tokens(answers), latency_ms=latency_ms)
+
+
+def _items(answers: Sequence[PreviewAnswer], item_of: Callable[[Prediction, bool], Item]) -> list[Item | FailedItem]:
+    return [
+        FailedItem.of(each.outcome) if isinstance(each.outcome, ItemError) else item_of(each.outcome, each.cached)
+        for each in answers
+    ]
 
 
 def _rounded(confidence: float) -> float:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -38,11 +38,11 @@ from pipelines.job import (
     require_deletable,
     transition,
 )
-from pipelines.logs import configure_logging
+from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
-from serve_app.accounts import list_unlisted_keys
+from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, slots_now
@@ -61,6 +61,8 @@ _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _CACHED_JOBS = 10_000
 _RETRY_SECONDS = 30.0
+# Shorter than anybody waits for an answer.
+_LOADING_SECONDS = 10.0
 
 
 class JobRegistry:
@@ -78,8 +80,7 @@ class JobRegistry:
         self._retention = Retention(self._store, self._repository, settings)
         self._usage = UsageLedger(self._store)
         self._classifiers = ClassifierRepository(self._store, self._repository.require_claim)
-        self._repository.claim()
-        self._active = {job.job_id: job for job in self._repository.active()}
+        self._active: dict[str, JobRecord] = {}
         self._ended: OrderedDict[str, JobRecord] = OrderedDict()
         self._saving: set[asyncio.Task[None]] = set()
         self._saved_at: defaultdict[str, float] = defaultdict(float)
@@ -87,19 +88,59 @@ class JobRegistry:
         self._drivers = DriverPool(settings)
         self._spares = SpareDrivers(settings)
         self._metrics = ServiceMetrics()
-        for job in self._active.values():
-            self._drivers.adopt(job)
-        self._spares.remove_strays({job.driver for job in self._active.values() if job.driver})
+        self._loaded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._background = [
-            loop.create_task(self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news)),
-            loop.create_task(self._repeat(self._sweep, settings.sweep_seconds, asyncio.Event())),
-        ]
+        # Not awaited here: an actor that cannot be made, because the storage is away, would never be made again.
+        self._background = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while not self._loaded.is_set():
+            try:
+                await self._load()
+            except Exception:
+                logger.exception("what is processing could not be loaded; trying again")
+                await asyncio.sleep(_RECONCILE_SECONDS)
+        await asyncio.gather(
+            self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news),
+            self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event()),
+        )
+
+    async def _load(self) -> None:
+        """Claim the bucket and adopt the drivers of the jobs that are processing."""
+        await asyncio.to_thread(self._repository.claim)
+        jobs = await asyncio.to_thread(self._repository.active)
+        for job in jobs:
+            self._drivers.adopt(job)
+        self._spares.remove_strays({job.driver for job in jobs if job.driver})
+        self._active = {job.job_id: job for job in jobs}
+        self._loaded.set()
+
+    async def _require_loaded(self) -> None:
+        """Raises StorageUnavailable where what is processing is not known soon."""
+        try:
+            await asyncio.wait_for(self._loaded.wait(), _LOADING_SECONDS)
+        except TimeoutError as error:
+            raise StorageUnavailable(
+                "The job registry has started again and cannot read the jobs from the object storage yet. Try again"
+                " shortly."
+            ) from error
+
+    @asynccontextmanager
+    async def _exclusively(self, account: str) -> AsyncIterator[None]:
+        """For one change to what an account has at a time. Raises StorageUnavailable while nothing is known of it."""
+        await self._require_loaded()
+        async with self._locks[account]:
+            yield
+
+    async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
+        """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
+        with log_fields(**fields):
+            return await getattr(self, method)(*arguments)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
+        await self._require_loaded()
         return self._repository.epoch
 
     async def create(
@@ -117,7 +158,7 @@ class JobRegistry:
             created_at=now,
             expires_at=now + self._settings.pending_retention,
         )
-        async with self._locks[account]:
+        async with self._exclusively(account):
             if idempotency is not None:
                 claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
                 if claimed != job_id:
@@ -130,12 +171,23 @@ class JobRegistry:
         self._remember(saved)
         return saved
 
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
+        """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
+        async with self._exclusively(account):
+            claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
+            if claimed is None:
+                return None
+            try:
+                return await self._get_locked(account, claimed)
+            except JobNotFound:
+                return None
+
     async def get(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound, also for another account's job."""
         if job_id in self._active or job_id in self._ended:
             return self._known(account, job_id)
         # A record that is read while it is being changed must not become what the registry remembers.
-        async with self._locks[account]:
+        async with self._exclusively(account):
             return await self._get_locked(account, job_id)
 
     async def _get_locked(self, account: str, job_id: str) -> JobRecord:
@@ -163,7 +215,7 @@ class JobRegistry:
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
     ) -> JobRecord:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             if is_same_start(job, start_key):
                 return job
@@ -183,7 +235,7 @@ class JobRegistry:
 
     async def cancel(self, account: str, job_id: str) -> JobRecord:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
@@ -193,24 +245,40 @@ class JobRegistry:
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             require_deletable(job)
             await self._stored(self._repository.delete, job)
             self._ended.pop(job_id, None)
 
-    async def save_classifier(self, account: str, name: str, task: TaskConfig) -> SavedClassifier:
-        """The next version of ``name``. Raises TooManyClassifiers."""
-        async with self._locks[account]:
-            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC))
+    async def save_classifier(
+        self, account: str, name: str, task: TaskConfig, request: str | None = None
+    ) -> SavedClassifier:
+        """The next version of ``name``. Raises as ClassifierRepository.save does."""
+        async with self._exclusively(account):
+            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), request)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         """Raises ClassifierNotFound."""
-        async with self._locks[account]:
+        async with self._exclusively(account):
             await self._stored(self._classifiers.delete, account, reference)
+
+    async def add_key(self, key: ApiKey, key_hash: str) -> None:
+        """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
+        async with self._exclusively(key.account):
+            await self._stored(self._repository.require_claim)
+            await self._stored(require_room, self._store, key.account)
+            await self._stored(store_key, self._store, key, key_hash)
+
+    async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
+        """Raises KeyNotFound, or LastKey with ``keep_one``: of two keys that revoke each other, one stays."""
+        async with self._exclusively(account):
+            await self._stored(self._repository.require_claim)
+            await self._stored(revoke_key, self._store, account, key_id, keep_one)
 
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
+        await self._require_loaded()
         job = self._active.get(job_id)
         if job is None or job.run != report.run:
             return False
@@ -249,19 +317,19 @@ class JobRegistry:
             event = Failed(now, error or "The job failed.", self._settings.retention, run)
         else:
             event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
+        await self._require_loaded()
         with self._drivers.hearing(job_id):
-            await self._change(job_id, event)
+            await self._change(job_id, run, event)
         self._news.set()
 
-    async def _change(self, job_id: str, event: Event) -> JobRecord:
-        """Raises DriverSuperseded when the job has ended meanwhile, or another run has it."""
+    async def _change(self, job_id: str, run: int, event: Event) -> JobRecord:
+        """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""
         job = self._active.get(job_id)
         if job is None:
             raise DriverSuperseded
         async with self._locks[job.account]:
             job = self._active.get(job_id)
-            run = getattr(event, "run", None)
-            if job is None or (run is not None and run != job.run):
+            if job is None or run != job.run:
                 raise DriverSuperseded
             return await self._save(transition(job, event))
 
@@ -304,30 +372,44 @@ class JobRegistry:
     async def _sweep(self) -> None:
         """Remove what has expired, and what no job record speaks for."""
         now = datetime.now(UTC)
-        for account, job_id in await asyncio.to_thread(self._retention.expired, now):
-            async with self._locks[account]:
-                try:
-                    job = await self._get_locked(account, job_id)
-                except JobNotFound:
-                    continue
+        with _logged("finding expired jobs"):
+            for account, job_id in await asyncio.to_thread(self._retention.expired, now):
+                with _logged("removing an expired job", job_id=job_id):
+                    await self._remove_expired(account, job_id, now)
+        with _logged("removing orphans"):
+            await asyncio.to_thread(self._retention.remove_orphans, now)
+        with _logged("settling completed jobs"):
+            await asyncio.to_thread(self._repository.settle_completed)
+        with _logged("putting usage together"):
+            await asyncio.to_thread(self._usage.fold)
+        with _logged("listing keys"):
+            await asyncio.to_thread(list_unlisted_keys, self._store)
+
+    async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
+        async with self._exclusively(account):
+            with suppress(JobNotFound):
+                job = await self._get_locked(account, job_id)
                 # It may have been started since it was found.
                 if await asyncio.to_thread(self._retention.is_expired, job, now):
                     await self._stored(self._repository.delete, job)
                     self._ended.pop(job_id, None)
-        await asyncio.to_thread(self._retention.remove_orphans, now)
-        await asyncio.to_thread(self._repository.settle_completed)
-        await asyncio.to_thread(self._usage.fold)
-        await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _reconcile(self) -> None:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
         for job_id in self._drivers.job_ids():
             if job_id not in self._active:
-                self._drivers.dismiss(job_id)
+                self._end_driver(job_id)
                 self._saved_at.pop(job_id, None)
         for job_id in self._drivers.lost():
-            if job_id in self._active:
-                await self._replace_driver(self._active[job_id])
+            job = self._active.get(job_id)
+            # It may have ended, or been started anew, while another job's driver was replaced.
+            if job is None or job_id not in self._drivers:
+                continue
+            if not job.slots:
+                self._drivers.dismiss(job_id)
+                continue
+            with _logged("replacing a driver", **_fields(job)):
+                await self._replace_driver(job)
         slots = await asyncio.to_thread(slots_now, self._settings)
         queue = [job for job in self._active.values() if job.job_id not in self._drivers]
         if queue:
@@ -337,40 +419,54 @@ class JobRegistry:
         taken = sum(each.slots for each in running)
         self._metrics.standing(self._active.values(), taken, sum(slots.values()), len(running))
 
+    def _end_driver(self, job_id: str) -> None:
+        """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
+        job = self._ended.get(job_id)
+        if job is None or job.status != "completed":
+            self._drivers.dismiss(job_id)
+        elif process := self._drivers.release(job_id):
+            self._spares.put_back(process)
+
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
-            if job.driver_deaths < self._settings.driver_restarts:
-                await self._assign(job.job_id, job.slots, job.in_kept_slots, replaces_dead=True)
+            if job.fruitless_deaths < self._settings.driver_restarts:
+                await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
                 return
-            reason = f"The job's driver died {job.driver_deaths + 1} times; start the job again to resume it."
-            await self._change(job.job_id, Failed(datetime.now(UTC), reason, self._settings.retention))
+            reason = (
+                f"The job's driver died {job.fruitless_deaths + 1} times without finishing a further part of the job;"
+                " start the job again to resume it."
+            )
+            await self._change(job.job_id, job.run, Failed(datetime.now(UTC), reason, self._settings.retention))
             self._drivers.dismiss(job.job_id)
         except DriverSuperseded:
             logger.info("the job ended before its driver was replaced", extra=_fields(job))
 
-    async def _assign(self, job_id: str, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
-        """Give the job a driver. Raises DriverSuperseded when the job has ended meanwhile."""
+    async def _assign(self, job: JobRecord, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
+        """Give the job a driver. Raises DriverSuperseded when the job is not in the run that was looked at any more."""
         process = await self._spares.take()
         try:
-            job = await self._change(job_id, DriverAssigned(process.name, replaces_dead, slots, in_kept))
+            assigned = DriverAssigned(process.name, replaces_dead, slots, in_kept)
+            job = await self._change(job.job_id, job.run, assigned)
         except BaseException:
             self._spares.put_back(process)
             raise
         # Only now: until this was stored, an earlier driver was the job's if it lived.
-        self._drivers.dismiss(job_id)
+        self._drivers.dismiss(job.job_id)
         self._drivers.launch(job, process)
 
     async def _admit(self, slots: Mapping[bool, int], queue: Sequence[JobRecord]) -> None:
         """Jobs on GPUs and jobs on CPUs wait for slots of their own."""
         for on_gpu, count in slots.items():
             capacity = Capacity.of(count, self._settings.kept_slots_share)
-            jobs = [job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu]
-            waiting = [self._waiting(job, capacity) for job in jobs]
+            jobs = {job.job_id: job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu}
+            waiting = [self._waiting(job, capacity) for job in jobs.values()]
             for admission in admit(capacity, self._drivers.running(on_gpu), waiting):
-                try:
-                    await self._assign(admission.job_id, admission.slots, admission.in_kept)
-                except DriverSuperseded:
-                    logger.info("the job was cancelled before it was launched", extra={"job_id": admission.job_id})
+                job = jobs[admission.job_id]
+                with _logged("giving a job to a driver", **_fields(job)):
+                    try:
+                        await self._assign(job, admission.slots, admission.in_kept)
+                    except DriverSuperseded:
+                        logger.info("the job was cancelled before it was launched", extra=_fields(job))
 
     def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
         size = job.input.size if job.input else 0
@@ -381,6 +477,17 @@ class JobRegistry:
                 self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings, job.config)
             ),
         )
+
+
+@contextmanager
+def _logged(what: str, **fields: str | int) -> Iterator[None]:
+    """What goes wrong with one job, or in one step, must not keep the others waiting; a storage that is away does."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except Exception:
+        logger.exception("%s failed; trying again later", what, extra=fields)
 
 
 def _fields(job: JobRecord) -> dict[str, str | int]:

@@ -10,7 +10,9 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
+from pipelines.logs import current_fields
 from pipelines.settings import Settings
+from serve_app.accounts import ApiKey
 from serve_app.job_repository import IdempotencyKey
 from serve_app.registry import ACTOR_NAME, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
@@ -49,6 +51,9 @@ class RegistryClient:
     ) -> JobRecord:
         return cast(JobRecord, await self._call("create", account, job_id, config, idempotency))
 
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
+        return cast(JobRecord | None, await self._call("created_before", account, idempotency))
+
     async def get(self, account: str, job_id: str) -> JobRecord:
         return cast(JobRecord, await self._call("get", account, job_id))
 
@@ -66,16 +71,22 @@ class RegistryClient:
     async def delete(self, account: str, job_id: str) -> None:
         await self._call("delete", account, job_id)
 
-    async def save_classifier(self, account: str, name: str, task: TaskConfig) -> SavedClassifier:
-        return cast(SavedClassifier, await self._call("save_classifier", account, name, task))
+    async def save_classifier(self, account: str, name: str, task: TaskConfig, request: str | None) -> SavedClassifier:
+        return cast(SavedClassifier, await self._call("save_classifier", account, name, task, request))
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         await self._call("delete_classifier", account, reference)
 
+    async def add_key(self, key: ApiKey, key_hash: str) -> None:
+        await self._call("add_key", key, key_hash)
+
+    async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:
+        await self._call("revoke_key", account, key_id, keep_one)
+
     async def _call(self, method: str, *arguments: Any) -> Any:
         if self._actor is None:
             self._actor = await asyncio.to_thread(connect_registry, self._settings)
-        answer = getattr(self._actor, method).remote(*arguments)
+        answer = self._actor.answer.remote(method, current_fields(), *arguments)
         try:
             return await asyncio.wait_for(asyncio.shield(answer), _TIMEOUT_SECONDS)
         except RayTaskError as error:

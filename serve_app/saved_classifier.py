@@ -52,6 +52,10 @@ class SavedClassifier(TaskConfig):
     def reference(self) -> str:
         return str(ClassifierReference(self.name, self.version))
 
+    @property
+    def task_config(self) -> TaskConfig:
+        return TaskConfig(**{name: getattr(self, name) for name in TaskConfig.model_fields})
+
     def with_answers(self, mode: Mode, threshold: float) -> TaskConfig:
         """The same labels, answered in another way."""
         return self.model_copy(update={"mode": mode, "threshold": threshold})
@@ -65,6 +69,8 @@ class VersionSummary(BaseModel):
     created_at: datetime
     mode: Mode
     label_count: int
+    # The hash of the Idempotency-Key that it was saved with.
+    request: str | None = None
 
 
 class ClassifierIndex(BaseModel):
@@ -99,7 +105,15 @@ class ClassifierIndex(BaseModel):
             )
         return reference.version
 
-    def with_version(self, saved: SavedClassifier) -> ClassifierIndex:
+    def saved_by(self, request: str) -> ClassifierReference | None:
+        """The version that was saved with this hash of an Idempotency-Key and is still there."""
+        for name, versions in self.live.items():
+            for version, summary in versions.items():
+                if summary.request == request:
+                    return ClassifierReference(name, version)
+        return None
+
+    def with_version(self, saved: SavedClassifier, request: str | None = None) -> ClassifierIndex:
         """Raises TooManyClassifiers at ``MAX_VERSIONS``."""
         count = sum(len(versions) for versions in self.live.values())
         if count >= MAX_VERSIONS:
@@ -108,7 +122,9 @@ class ClassifierIndex(BaseModel):
                 " Delete classifiers or versions that are not needed any more.",
                 limit=MAX_VERSIONS,
             )
-        summary = VersionSummary(created_at=saved.created_at, mode=saved.mode, label_count=len(saved.labels))
+        summary = VersionSummary(
+            created_at=saved.created_at, mode=saved.mode, label_count=len(saved.labels), request=request
+        )
         versions = {**self.live.get(saved.name, {}), saved.version: summary}
         return ClassifierIndex(
             live={**self.live, saved.name: versions},

@@ -23,9 +23,8 @@ NAMESPACE = "labelworks"
 # Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
 HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 _NAME_PREFIX = "driver-"
-# A service that starts, or a job that has just got its driver, needs the processors more than the next spare does.
+# A service that starts needs the processors more than the first spare does.
 _START_SECONDS = 15.0
-_SETTLE_SECONDS = 5.0
 _PING_SECONDS = 1.0
 
 
@@ -56,11 +55,12 @@ class SpareDrivers:
         self._settings = settings
         self._waiting: deque[DriverProcess] = deque()
         self._not_before = time.monotonic() + _START_SECONDS
+        self._unprepared: list[DriverProcess] = []
         self._preparing: set[asyncio.Task[None]] = set()
 
     async def take(self) -> DriverProcess:
         """A spare that answers, or a new driver where there is none."""
-        self._not_before = time.monotonic() + _SETTLE_SECONDS
+        self._not_before = time.monotonic() + self._settings.spare_delay_seconds
         while self._waiting:
             driver = self._waiting.popleft()
             try:
@@ -73,19 +73,29 @@ class SpareDrivers:
         return self._make()
 
     def put_back(self, driver: DriverProcess) -> None:
-        """For one that was taken and not used."""
-        self._waiting.append(driver)
+        """For one whose job was not begun, or has completed; it ends where there are enough without it."""
+        if len(self._waiting) < self._settings.spare_drivers:
+            self._add(driver)
+        else:
+            driver.kill()
 
     def refill(self) -> None:
         """Make what is missing, unless a job or the service began a moment ago."""
         if time.monotonic() < self._not_before:
             return
         while len(self._waiting) < self._settings.spare_drivers:
-            driver = self._make()
-            self._waiting.append(driver)
-            preparation = asyncio.get_running_loop().create_task(self._prepare(driver))
-            self._preparing.add(preparation)
-            preparation.add_done_callback(self._preparing.discard)
+            self._add(self._make())
+        while self._unprepared:
+            driver = self._unprepared.pop()
+            if driver in self._waiting:
+                preparation = asyncio.get_running_loop().create_task(self._prepare(driver))
+                self._preparing.add(preparation)
+                preparation.add_done_callback(self._preparing.discard)
+
+    def _add(self, driver: DriverProcess) -> None:
+        self._waiting.append(driver)
+        # One that has been at work has lost worker processes to the classifiers of its job.
+        self._unprepared.append(driver)
 
     def remove_strays(self, assigned: Collection[str]) -> None:
         """After the registry's restart: end the spares of its predecessor, and whatever else has no job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ from labelworks.classified import read_results
 from labelworks.client import Labelworks
 from labelworks.commands import task_options as task
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import EXIT_INTERRUPTED, AsJson, print_json, reported, say
-from labelworks.errors import BatchFailedError, ConflictError
+from labelworks.commands.console import AsJson, print_json, reported, say
+from labelworks.errors import BatchFailedError, ConflictError, LabelworksError, UnsupportedError
 from labelworks.inputs import InputFile
+from labelworks.operations.downloads import require_writable
 from labelworks.progress import shown_progress
 from labelworks.types import Batch, Task
+
+_QUESTION = "\nc: cancel the job, d: leave it running, w: go on watching"
 
 File = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON, CSV, TSV or Parquet; .gz but for Parquet.")
@@ -66,10 +70,13 @@ def classify(
     )
     results = out or file.with_name(f"{file.name}.results.ndjson")
     with reported(as_json), connect(api_key, base_url) as client:
+        require_writable(results)
         job_id = _submit(client, InputFile(file, text_field), wanted)
-        batch = _watch(client, job_id)
-        with shown_progress() as show:
-            client.batches.download(job_id, results, on_progress=show)
+        say(f"Started {job_id}")
+        with _named(job_id, results):
+            batch = _watch(client, job_id)
+            with shown_progress() as show:
+                client.batches.download(job_id, results, on_progress=show)
     if as_json:
         print_json({"batch": batch, "results_path": str(results)})
     else:
@@ -119,13 +126,42 @@ def submit(
 def _submit(client: Labelworks, file: InputFile, wanted: Task) -> str:
     with _ready(file) as source, shown_progress() as show:
         created = client.batches.create(**wanted)
-        client.batches.upload(created, source, on_progress=show)
+        with _removed_unless_uploaded(client, created.job_id):
+            client.batches.upload(created, source, on_progress=show)
     try:
         client.batches.start(created.job_id)
-    except ConflictError:
+    except (LabelworksError, KeyboardInterrupt):
         say(f"The file is uploaded; start its job later with: labelworks start {created.job_id}")
         raise
     return created.job_id
+
+
+@contextmanager
+def _removed_unless_uploaded(client: Labelworks, job_id: str) -> Iterator[None]:
+    """There is no command that uploads to a job, so one whose upload was cut off is of no use."""
+    try:
+        yield
+    except (LabelworksError, OSError, KeyboardInterrupt):
+        try:
+            client.batches.delete(job_id)
+        except (LabelworksError, KeyboardInterrupt):
+            say(f"Job {job_id} is left without a file; remove it with: labelworks delete {job_id}")
+        else:
+            say(f"The upload was not completed; its job {job_id} is removed.")
+        raise
+
+
+@contextmanager
+def _named(job_id: str, results: Path) -> Iterator[None]:
+    """Say how to get at a job that nobody waits for any more."""
+    try:
+        yield
+    except BatchFailedError:
+        raise
+    except (LabelworksError, OSError, KeyboardInterrupt):
+        say(f"Job {job_id} goes on: labelworks watch {job_id}; labelworks cancel {job_id}")
+        say(f"When it has completed: labelworks results {job_id} --out {shlex.quote(str(results))}")
+        raise
 
 
 @contextmanager
@@ -147,19 +183,25 @@ def _watch(client: Labelworks, job_id: str) -> Batch:
             with shown_progress() as show:
                 return client.batches.wait(job_id, on_progress=show)
         except KeyboardInterrupt:
-            if _wants_to_cancel(job_id):
-                client.batches.cancel(job_id)
-                raise BatchFailedError(client.batches.retrieve(job_id)) from None
+            if _wants_to_cancel():
+                try:
+                    raise BatchFailedError(client.batches.cancel(job_id)) from None
+                except (ConflictError, UnsupportedError) as error:
+                    # Most often it has completed meanwhile.
+                    say(f"Not cancelled: {error}")
 
 
-def _wants_to_cancel(job_id: str) -> bool:
-    """What Ctrl-C was to mean: True for cancel, False for going on watching; detaching ends the command."""
+def _wants_to_cancel() -> bool:
+    """What Ctrl-C was to mean: True for cancel, False for going on watching. Raises KeyboardInterrupt for detaching."""
     choice = "d"
     if sys.stdin.isatty():
-        choice = typer.prompt("\nc: cancel the job, d: leave it running, w: go on watching", default="w", err=True)[:1]
+        try:
+            choice = typer.prompt(_QUESTION, default="w", err=True)[:1]
+        except typer.Abort:
+            # Ctrl-C again, or the end of the input.
+            say("")
     if choice == "d":
-        say(f"The job goes on. labelworks watch {job_id}; labelworks results {job_id}; labelworks cancel {job_id}")
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise KeyboardInterrupt
     return choice == "c"
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from labelworks.errors import APIStatusError, BatchFailedError, LabelworksError
+from labelworks.errors import APIStatusError, BatchFailedError, BatchNotStartedError, LabelworksError
 
 EXIT_CODES = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 a job did not complete or lines are bad, 130 Ctrl-C."
 EXIT_ERROR = 1
@@ -33,7 +33,7 @@ def reported(as_json: bool = False) -> Iterator[None]:
     """Turn the client's errors and Ctrl-C into one line and an exit code."""
     try:
         yield
-    except BatchFailedError as error:
+    except (BatchFailedError, BatchNotStartedError) as error:
         _report(error, as_json)
         raise typer.Exit(EXIT_INCOMPLETE) from error
     except (LabelworksError, OSError) as error:

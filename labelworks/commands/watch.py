@@ -28,7 +28,10 @@ def watch(
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow jobs until all have ended. Exit code 3 unless all are completed. Ctrl-C leaves them running."""
+    """Follow jobs until all have ended. Exit code 3 unless all are completed. Ctrl-C leaves them running.
+
+    A job that was not started is told and not waited for.
+    """
     with reported(as_json), connect(api_key, base_url) as client, _shown_jobs() as show:
         watched = job_ids or [batch.job_id for batch in client.batches.list() if batch.status == "processing"]
         if not watched:
@@ -36,12 +39,15 @@ def watch(
         batches: dict[str, Batch] = {}
         while True:
             for job_id in watched:
-                if job_id not in batches or not batches[job_id].has_ended:
+                if job_id not in batches or batches[job_id].status == "processing":
                     batches[job_id] = client.batches.retrieve(job_id)
                     show(batches[job_id])
-            if all(batch.has_ended for batch in batches.values()):
+            if all(batch.status != "processing" for batch in batches.values()):
                 break
             time.sleep(_POLL_SECONDS)
+    for batch in batches.values():
+        if batch.status == "pending":
+            say(f"{batch.job_id} was not started. Start it with: labelworks start {batch.job_id}")
     if as_json:
         print_json(list(batches.values()))
     if any(batch.status != "completed" for batch in batches.values()):

@@ -23,13 +23,14 @@ class KeyOperations:
     ) -> Operation[CreatedKey]:
         """Make a key. What is returned holds the secret, ``key``, which cannot be read again.
 
-        Raises InputError for a time without a time zone.
+        Not repeated where its answer was lost: APIConnectionError then means that ``list`` may show a key whose secret
+        nobody knows, to be revoked. Raises InputError for a time without a time zone.
         """
         if expires_at is not None and expires_at.tzinfo is None:
             raise InputError("expires_at has no time zone: pass datetime(…, tzinfo=UTC)")
         wanted = {"name": name, "expires_at": expires_at and expires_at.isoformat(), "account": account}
         body = {field: value for field, value in wanted.items() if value is not None}
-        answer = yield from self._service.call("POST", "/v1/keys", json=body)
+        answer = yield from self._service.call("POST", "/v1/keys", json=body, at_most_once=True)
         return CreatedKey.from_json(answer.json())
 
     def list(self, *, account: str | None = None) -> Operation[builtins.list[Key]]:

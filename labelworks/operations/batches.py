@@ -16,6 +16,8 @@ from urllib.parse import quote
 from labelworks.errors import (
     APIStatusError,
     BatchFailedError,
+    BatchNotStartedError,
+    ConflictError,
     InputError,
     NotFoundError,
     ResultsChangedError,
@@ -31,6 +33,7 @@ from labelworks.types import Batch, BatchSummary, CreatedBatch, Result, Task
 
 T = TypeVar("T")
 
+CANCELLED = "cancelled"
 MAX_UPLOAD_BYTES = 5 * 2**30
 _FIRST_POLL_SECONDS = 0.3
 _LONGEST_POLL_SECONDS = 3.0
@@ -102,6 +105,11 @@ class BatchOperations:
             # Either there is no such job, and then this raises the same error, or no such call.
             yield from self.retrieve(job_id)
             raise UnsupportedError("This service cannot cancel jobs") from None
+        except ConflictError as error:
+            # Ended by an earlier attempt of this same call.
+            batch = (yield from self.retrieve(job_id)) if error.repeated else None
+            if batch is None or batch.error != CANCELLED:
+                raise
         except APIStatusError as error:
             if error.status != 405:
                 raise
@@ -126,7 +134,8 @@ class BatchOperations:
     ) -> Operation[Batch]:
         """Poll a started job until it has completed.
 
-        Raises BatchFailedError where it ends otherwise, and WaitTimeoutError after ``timeout`` seconds.
+        Raises BatchFailedError where it ends otherwise, BatchNotStartedError for a job that nobody started, and
+        WaitTimeoutError after ``timeout`` seconds.
         """
         waited = 0.0
         pause = _FIRST_POLL_SECONDS
@@ -138,6 +147,8 @@ class BatchOperations:
                 return batch
             if batch.has_ended:
                 raise BatchFailedError(batch)
+            if batch.status == "pending":
+                raise BatchNotStartedError(batch)
             if timeout is not None and waited >= timeout:
                 raise WaitTimeoutError(batch, timeout)
             pause = min(pause, timeout - waited) if timeout is not None else pause

@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, Unpack
 
 from labelworks.classified import Classified, FrameT, joined_frame, read_results, require_columns
-from labelworks.errors import InputError
+from labelworks.errors import BatchFailedError, InputError, WaitTimeoutError
 from labelworks.inputs import InputFile, write_texts
 from labelworks.operations.batches import BatchOperations
 from labelworks.operations.classifiers import ClassifierOperations
+from labelworks.operations.downloads import require_writable
 from labelworks.operations.effects import Operation, work
 from labelworks.progress import ProgressCallback, shown_progress
 from labelworks.types import Batch, Task
@@ -24,6 +25,13 @@ from labelworks.types import Batch, Task
 logger = logging.getLogger("labelworks")
 
 ItemT = TypeVar("ItemT")
+_CREATED = "Job {0} was created and has no file yet; client.batches.delete({0}) removes it"
+_UPLOADED = "Job {0} has its file; client.batches.start({0}) starts it, if that has not happened"
+_STARTED = (
+    "Job {0} was started: client.batches.wait({0}), then client.batches.download({0}, path);"
+    " client.batches.cancel({0}) ends it"
+)
+
 ShowProgress = bool | ProgressCallback | None
 
 
@@ -49,8 +57,11 @@ class ClassifyOperations:
         Iterate over what is returned for (fields of the item, Result). ``out`` keeps the result file, whose line N
         answers item N; without it the file is removed with what is returned. The item is None for a line that is
         not a JSON object. Raises what ``create``, ``upload``, ``start``, ``wait`` and ``download`` of
-        ``client.batches`` raise, and InputError for a file that cannot be read.
+        ``client.batches`` raise, with a note that names the job, and InputError for a file that cannot be read or
+        an ``out`` that cannot be written.
         """
+        if out is not None:
+            require_writable(Path(out))
         file = InputFile(Path(path), text_field)
         folder = TemporaryDirectory(prefix="labelworks-")
         results = Path(out) if out is not None else Path(folder.name, "results.ndjson")
@@ -100,8 +111,9 @@ class ClassifyOperations:
         They are ``label``, ``confidence``, ``tokens`` and ``error``, each with ``prefix`` before it; in ``multi``
         ``labels`` and ``confidences`` hold lists. Raises InputError where one of those exists already.
         """
-        if "classifier" in task and "mode" not in task:
-            saved = yield from self._classifiers.retrieve(task["classifier"])
+        named = task.get("classifier")
+        if named is not None and "mode" not in task:
+            saved = yield from self._classifiers.retrieve(named)
             task["classifier"], task["mode"] = saved.classifier, saved.mode
         multi = task.get("mode") == "multi"
         names = ("labels", "confidences") if multi else ("label", "confidence")
@@ -110,24 +122,39 @@ class ClassifyOperations:
         with TemporaryDirectory(prefix="labelworks-") as folder:
             source, results = Path(folder, "input.ndjson"), Path(folder, "results.ndjson")
             yield from work(partial(write_texts, frame[text_field], source))
-            yield from self._classify_ndjson(source, results, progress, timeout, task)
-            return joined_frame(frame, read_results(results), columns, multi=multi)
+            batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
+            with _named(batch.job_id, _STARTED):
+                return joined_frame(frame, read_results(results), columns, multi=multi)
 
     def _classify_ndjson(
         self, source: Path, results: Path, progress: ShowProgress, timeout: float | None, task: Task
     ) -> Operation[Batch]:
         with _shown(progress) as show:
             created = yield from self._batches.create(**task)
-            yield from self._batches.upload(created, source, on_progress=show)
-            yield from self._batches.start(created.job_id)
-            try:
+            with _named(created.job_id, _CREATED):
+                yield from self._batches.upload(created, source, on_progress=show)
+            with _named(created.job_id, _UPLOADED):
+                yield from self._batches.start(created.job_id)
+            with _named(created.job_id, _STARTED):
                 batch = yield from self._batches.wait(created.job_id, timeout=timeout, on_progress=show)
-            except GeneratorExit:
-                # Ctrl-C, or a task of asyncio that was cancelled: nobody has been told the job's id.
-                logger.warning("Job %s goes on; client.batches.cancel(%r) ends it", created.job_id, created.job_id)
-                raise
-            yield from self._batches.download(created.job_id, results, on_progress=show)
+                yield from self._batches.download(created.job_id, results, on_progress=show)
         return batch
+
+
+@contextmanager
+def _named(job_id: str, state: str) -> Iterator[None]:
+    """See to it that whoever meets an error, or interrupts, is told the job's id."""
+    try:
+        yield
+    except (BatchFailedError, WaitTimeoutError):
+        raise
+    except GeneratorExit:
+        # Ctrl-C, or a task of asyncio that was cancelled.
+        logger.warning(state.format(repr(job_id)))
+        raise
+    except Exception as error:
+        error.add_note(state.format(repr(job_id)))
+        raise
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class ClassifierOperations:
 
         What the arguments mean: ``labelworks.types.Task``. Raises ValidationError for a name or a task that is none.
         """
-        answer = yield from self._service.call("POST", "/v1/classifiers", json={"name": name, **task})
+        answer = yield from self._service.call("POST", "/v1/classifiers", json={"name": name, **task}, once=True)
         return Classifier.from_json(answer.json())
 
     def list(self) -> Operation[builtins.list[ClassifierSummary]]:

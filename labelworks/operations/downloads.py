@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from labelworks.errors import APIConnectionError, ResultsChangedError
+from labelworks.errors import APIConnectionError, InputError, ResultsChangedError
 from labelworks.operations.effects import Answer, Operation, Request, open_body, read, sleep
 from labelworks.operations.retries import status_error
 from labelworks.operations.service import Service
@@ -137,6 +138,20 @@ class Lines:
                 return lines
         last, self._rest = self._rest, b""
         return [last] if last else []
+
+
+def require_writable(path: Path) -> None:
+    """Raises InputError unless a file can be written to ``path``: to be known before a job is paid for."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it for the results")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder} for the results; make it first")
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"The results cannot be written to the folder {folder}: {error.strerror}") from error
 
 
 def download_file(

@@ -28,6 +28,8 @@ from labelworks.operations.effects import (
     Work,
 )
 
+_BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -265,6 +267,7 @@ def _connection_error(error: httpx.TransportError) -> APIConnectionError:
         place = str(error.request.url.copy_with(query=None))
     except RuntimeError:
         place = "the service"
-    connection_error = kind(f"{place}: {error or type(error).__name__}")
+    sent = not isinstance(error, _BEFORE_SENDING)
+    connection_error = kind(f"{place}: {error or type(error).__name__}", sent=sent)
     connection_error.__cause__ = error
     return connection_error

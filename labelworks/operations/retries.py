@@ -77,8 +77,13 @@ class RetryPolicy:
         return max(self.backoff(retries), told or 0.0)
 
 
-def answered(request: Request, policy: RetryPolicy, *, storage: bool = False) -> Operation[Answer]:
-    """The good answer to a call, after retries. Raises APIStatusError or APIConnectionError."""
+def answered(
+    request: Request, policy: RetryPolicy, *, storage: bool = False, at_most_once: bool = False
+) -> Operation[Answer]:
+    """The good answer to a call, after retries. Raises APIStatusError or APIConnectionError.
+
+    ``at_most_once``: it is not repeated where the service may have carried it out.
+    """
     repeated = False
     retries = 0
     repeatable = "Idempotency-Key" in request.headers
@@ -86,7 +91,7 @@ def answered(request: Request, policy: RetryPolicy, *, storage: bool = False) ->
         try:
             answer = yield from call(request)
         except APIConnectionError as error:
-            if retries >= policy.max_retries:
+            if retries >= policy.max_retries or (at_most_once and error.sent):
                 raise
             repeated = True
             delay = policy.backoff(retries)
@@ -95,7 +100,7 @@ def answered(request: Request, policy: RetryPolicy, *, storage: bool = False) ->
             if answer.ok:
                 return replace(answer, repeated=repeated)
             after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
-            if after is None:
+            if after is None or (at_most_once and answer.status in _LOST_STATUSES):
                 raise status_error(replace(answer, repeated=repeated), storage=storage)
             repeated = repeated or answer.status in _LOST_STATUSES
             delay = after

@@ -32,11 +32,12 @@ class Service:
         query: Mapping[str, object] | None = None,
         json: Any = None,
         once: bool = False,
+        at_most_once: bool = False,
     ) -> Operation[Answer]:
         """The answer to an authenticated call, after retries. Raises APIStatusError or APIConnectionError.
 
         What is None in ``query`` is left out. ``once``: the service is to carry it out once, however often it is
-        repeated.
+        repeated; ``at_most_once``: it cannot, so the call is not repeated where it may have been carried out.
         """
         headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
         if once:
@@ -44,4 +45,4 @@ class Service:
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         url = f"{self.base_url}{path}?{asked}" if asked else f"{self.base_url}{path}"
         request = Request(method, url, headers, json=json, timeout=self.timeout)
-        return (yield from answered(request, self.retries))
+        return (yield from answered(request, self.retries, at_most_once=at_most_once))

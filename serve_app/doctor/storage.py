@@ -57,7 +57,7 @@ def _rights(store: ObjectStore, bucket: str, key: str) -> Iterator[Finding]:
     def join() -> None:
         upload = store.begin_multipart(f"{key}.joined")
         try:
-            upload.copy_part(1, key)
+            upload.copy_part(1, key, etag=store.head(key).etag)
         finally:
             upload.abort()
 

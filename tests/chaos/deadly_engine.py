@@ -1,4 +1,5 @@
-"""The journalled engine, except that some texts end the process that classifies them, as a fault in native code does.
+"""The journalled engine, except that some texts end, or hang, the process that classifies them, as faults in native
+code do.
 
 Named to the service as ``LABELWORKS_MODELS=["tests.chaos.deadly_engine"]``.
 """
@@ -15,6 +16,7 @@ from tests.chaos import journal_engine
 
 EXITS = "this text ends the process"
 CRASHES = "this text crashes the process"
+HANGS = "this text hangs the process"
 
 
 class DeadlyEngine:
@@ -32,7 +34,7 @@ class DeadlyEngine:
 
 
 class DeadlyClassifier:
-    """Dies as soon as it is handed a deadly text."""
+    """Dies, or hangs, as soon as it is handed a deadly text."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
@@ -42,6 +44,9 @@ class DeadlyClassifier:
             os._exit(1)
         if any(CRASHES in text for text in texts):
             ctypes.string_at(0)
+        if any(HANGS in text for text in texts):
+            # Without giving the interpreter's lock up, so that no thread of Python runs any more.
+            ctypes.PyDLL(None).pause()
         return self._classifier.classify(texts, on_batch)
 
 

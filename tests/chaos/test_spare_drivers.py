@@ -19,7 +19,7 @@ from tests.integration.service import RunningStack
 @pytest.fixture(scope="module")
 def stack(undisturbed: Undisturbed, stack_folder: Path, journal: Journal) -> Iterator[RunningStack]:
     """A stack that keeps one spare driver."""
-    settings = CHAOS_SETTINGS | {"LABELWORKS_SPARE_DRIVERS": "1"}
+    settings = CHAOS_SETTINGS | {"LABELWORKS_SPARE_DRIVERS": "1", "LABELWORKS_SPARE_DELAY_SECONDS": "5"}
     with RunningStack.start(stack_folder, **settings, **journal.environment()) as running:
         yield running
 
@@ -63,6 +63,20 @@ def test_a_cancelled_job_leaves_no_classifier_and_only_the_spare_driver(stack: R
     with job.client() as client:
         assert client.post(f"/v1/batch/{job.job_id}/cancel").status_code == 202
     _require_only_a_spare_left(stack)
+
+
+def test_the_driver_of_a_completed_job_does_the_next_one_as_if_it_were_its_first(
+    undisturbed: Undisturbed, tmp_path: Path, data: bytes
+) -> None:
+    settings = CHAOS_SETTINGS | {"LABELWORKS_SPARE_DRIVERS": "1", "LABELWORKS_SPARE_DELAY_SECONDS": "600"}
+    settings |= Journal(tmp_path / "journal").environment() | {"CHAOS_SECONDS_PER_TEXT": "0"}
+    with RunningStack.start(tmp_path, **settings) as stack:
+        seen = set()
+        for account in ("first", "second", "third"):
+            DisturbedJob(stack, account, data).require_whole(undisturbed, {})
+            _require_only_a_spare_left(stack)
+            seen.update(pids_of(stack.process.pid, "driver"))
+        assert len(seen) == 1
 
 
 def _wait_for_drivers(stack: RunningStack, count: int) -> list[int]:

@@ -80,6 +80,30 @@ def test_the_same_name_again_is_the_next_version_and_every_version_can_be_read(c
     assert (entry["version"], entry["versions"], entry["mode"], entry["label_count"]) == (2, [1, 2], "single", 1)
 
 
+def test_a_repeated_post_makes_no_second_version(client: httpx.Client) -> None:
+    body = {"name": "repeated", "labels": ["a"]}
+    first, again, other = (
+        client.post(CLASSIFIERS, json=body, headers={"Idempotency-Key": key}) for key in ("one", "one", "two")
+    )
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert other.json()["version"] == 2
+    changed = client.post(CLASSIFIERS, json={**body, "labels": ["b"]}, headers={"Idempotency-Key": "one"})
+    assert_error(changed, 409, "IDEMPOTENCY_CONFLICT", "Idempotency-Key")
+
+
+def test_a_repeated_create_gives_its_job_after_its_classifier_was_deleted(client: httpx.Client) -> None:
+    save(client, "passing", ["a", "b"])
+    order = {"json": {"classifier": "passing"}, "headers": {"Idempotency-Key": "passing-1"}}
+    created = client.post("/v1/batch", **order).json()
+    client.delete(f"{CLASSIFIERS}/passing")
+    again = client.post("/v1/batch", **order)
+    assert (again.status_code, again.json()["job_id"]) == (201, created["job_id"])
+    assert_error(client.post("/v1/batch", json={"classifier": "passing"}), 422, "VALIDATION_ERROR", "passing")
+    client.delete(f"/v1/batch/{created['job_id']}")
+    assert_error(client.post("/v1/batch", **order), 422, "VALIDATION_ERROR", "passing")
+
+
 def test_posts_at_the_same_time_neither_lose_a_version_nor_make_one_twice(client: httpx.Client) -> None:
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda number: save(client, "crowd", [f"label {number}"]), range(16)))

@@ -71,13 +71,25 @@ def test_a_repeated_create_with_the_same_key_gives_the_same_job(stack: RunningSt
 def test_a_repeated_start_with_the_same_key_is_a_202_and_starts_nothing_twice(stack: RunningStack) -> None:
     with stack.client(stack.new_key("repeater")) as client:
         job = create_job(client)
-        upload(job, ndjson(varied_texts(200)))
+        upload(job, ndjson(varied_texts(4000)))
         path = f"/v1/batch/{job['job_id']}/start"
         answers = [client.post(path, headers={"Idempotency-Key": "start-1"}).status_code for _ in range(3)]
         assert answers == [202] * 3
         assert client.post(path).status_code == 409
         assert client.post(path, headers={"Idempotency-Key": "start-2"}).status_code == 409
-        assert wait_for(client, job["job_id"], has_ended)["attempt"] == 1
+        assert client.post(f"/v1/batch/{job['job_id']}/cancel").status_code == 202
+        # Whoever lost the answer asks again, and must not undo what was done since.
+        assert client.post(path, headers={"Idempotency-Key": "start-1"}).status_code == 202
+        cancelled = client.get(f"/v1/batch/{job['job_id']}").json()
+        assert (cancelled["status"], cancelled["attempt"]) == ("failed", 1)
+
+        assert client.post(path, headers={"Idempotency-Key": "start-2"}).status_code == 202
+        assert wait_for(client, job["job_id"], has_ended)["status"] == "completed"
+        for key in ("start-1", "start-2"):
+            assert client.post(path, headers={"Idempotency-Key": key}).status_code == 202
+        assert client.post(path, headers={"Idempotency-Key": "start-3"}).status_code == 409
+        completed = client.get(f"/v1/batch/{job['job_id']}").json()
+        assert (completed["status"], completed["attempt"]) == ("completed", 2)
 
 
 def test_every_call_of_the_contract_is_in_the_openapi_document_with_its_errors(stack: RunningStack) -> None:

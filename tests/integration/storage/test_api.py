@@ -61,6 +61,12 @@ class MemoryRegistry:
         self.jobs[job_id] = JobRecord(job_id=job_id, account=account, config=config, created_at=datetime.now(UTC))
         return self.jobs[job_id]
 
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
+        job_id, body = self.keys.get((account, idempotency.key_hash), ("", idempotency.body_hash))
+        if body != idempotency.body_hash:
+            raise IdempotencyConflict
+        return self.jobs.get(job_id)
+
     async def get(self, account: str, job_id: str) -> JobRecord:
         job = self.jobs.get(job_id)
         if job is None or job.account != account:

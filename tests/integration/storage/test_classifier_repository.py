@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.exceptions import ClassifierNotFound, RegistrySuperseded
+from pipelines.exceptions import ClassifierNotFound, IdempotencyConflict, RegistrySuperseded
 from pipelines.job import TaskConfig
 from pipelines.layout import ClassifierPaths
 from pipelines.object_store import ObjectStore
@@ -40,6 +40,17 @@ def test_what_was_saved_is_loaded_by_name_and_by_version(repository: ClassifierR
     second = save(repository, account, "c")
     assert repository.load(account, MINE) == second
     assert repository.load(account, ClassifierReference("mine", 1)) == first
+
+
+def test_a_repeated_request_gives_the_version_that_it_made(repository: ClassifierRepository, account: str) -> None:
+    task = TaskConfig(labels=("a",), examples={"a": ("x",)})
+    first = repository.save(account, "mine", task, NOW, "request-1")
+    second = repository.save(account, "mine", task, NOW, "request-2")
+    assert repository.save(account, "mine", task, NOW, "request-1") == first
+    assert (second.version, repository.index(account).versions("mine")) == (2, (1, 2))
+    for name, other in (("mine", TaskConfig(labels=("b",))), ("yours", task)):
+        with pytest.raises(IdempotencyConflict):
+            repository.save(account, name, other, NOW, "request-1")
 
 
 def test_another_account_sees_none_of_it(repository: ClassifierRepository, account: str) -> None:

@@ -10,7 +10,12 @@ from typing import TypeVar
 
 import pytest
 
-from pipelines.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded, StorageUnavailable
+from pipelines.exceptions import (
+    IdempotencyConflict,
+    JobNotFound,
+    RegistrySuperseded,
+    StorageUnavailable,
+)
 from pipelines.job import Completed, DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
@@ -170,7 +175,17 @@ def test_a_marker_without_a_processing_job_does_no_harm(
     store.put(JobPaths(account, pending.job_id).active_marker, b"")
     store.put(JobPaths(account, "batch_0000000000000000").active_marker, b"")
     store.put(f"{ACTIVE_PREFIX}{account}/not-a-job", b"")
+    store.put(f"{ACTIVE_PREFIX}nothing-below", b"")
     assert [job for job in repository.active() if job.account == account] == [running]
+
+
+def test_a_record_that_makes_no_sense_hides_no_other(
+    store: ObjectStore, repository: JobRepository, account: str
+) -> None:
+    damaged, running = (repository.save(started(repository.create(new_job(account)))) for _ in range(2))
+    store.put(JobPaths(account, damaged.job_id).record, b'{"job_id": "')
+    assert [job for job in repository.active() if job.account == account] == [running]
+    repository.settle_completed()
 
 
 def test_an_idempotency_key_belongs_to_the_first_job_and_body_it_came_with(
@@ -202,6 +217,37 @@ def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(
         repository.load(account, job.job_id)
     assert repository.newest(account, 20) == [other.job_id]
     assert repository.load(account, other.job_id) == other
+
+
+def test_deleting_ends_the_uploads_that_a_driver_had_begun_and_removes_what_it_wrote_meanwhile(
+    server: S3Server, store: ObjectStore, account: str
+) -> None:
+    late = _WritesLate(server)
+    repository = JobRepository(late)
+    repository.claim()
+    job = repository.create(new_job(account))
+    paths = late.paths = JobPaths(account, job.job_id)
+    for key in (paths.results, paths.shard(3)):
+        store.begin_multipart(key)
+    repository.delete(job)
+    assert late.written
+    assert list(store.list(paths.prefix)) == []
+    assert store.abort_multiparts(paths.prefix) == 0
+
+
+class _WritesLate(ObjectStore):
+    """Somebody else's shard arrives when a job's record is deleted."""
+
+    def __init__(self, server: S3Server) -> None:
+        super().__init__(server.settings())
+        self.paths: JobPaths | None = None
+        self.written = False
+
+    def delete(self, *keys: str) -> None:
+        super().delete(*keys)
+        if self.paths and self.paths.record in keys:
+            self.put(self.paths.shard(1), b"x")
+            self.written = True
 
 
 def usage_of(store: ObjectStore, account: str) -> dict[date, Usage]:
@@ -266,7 +312,7 @@ def test_a_deletion_that_was_cut_off_can_be_repeated(server: S3Server, store: Ob
     unsteady = _FailsAfter(server)
     cut_off = JobRepository(unsteady)
     cut_off.claim()
-    for calls in range(8):
+    for calls in range(13):
         unsteady.calls_left = 100
         job = cut_off.create(new_job(account))
         paths = JobPaths(account, job.job_id)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.exceptions import InputChanged, ObjectMissing, StorageUnavailable
+from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.object_store import ObjectStore
 from tests.faults.tcp_proxy import Busy, Cut, CutRequest, Delay, Fault, FaultyProxy, Refuse
@@ -76,7 +76,7 @@ def test_an_object_overwritten_while_its_body_is_read_is_not_mixed(
     proxy.fail_next(Cut(2 * MIB))
     overwriting = threading.Thread(target=_overwrite_after_first_read, args=(store, proxy, prefix + "a"))
     overwriting.start()
-    with pytest.raises(InputChanged):
+    with pytest.raises(ObjectChanged):
         unsteady_store.read_range(prefix + "a", 0, len(BODY), etag=etag)
     overwriting.join()
 
@@ -164,7 +164,7 @@ def test_shards_are_joined_whole_over_faults(
     shards = []
     for index, body in enumerate(bodies):
         store.put(f"{prefix}shards/{index}", body)
-        shards.append(Shard(f"{prefix}shards/{index}", len(body)))
+        shards.append(Shard(f"{prefix}shards/{index}", len(body), store.head(f"{prefix}shards/{index}").etag))
     proxy.fail_next(*[fault] * 3)
     join_shards(unsteady_store, shards, prefix + "results")
     assert store.get(prefix + "results") == b"".join(bodies)

@@ -18,8 +18,9 @@ class FakeAccount:
         self.classifiers: dict[str, list[dict[str, Any]]] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self._created: dict[str, tuple[int, Any]] = {}
 
-    def answer(self, method: str, target: str, body: bytes) -> tuple[int, Any] | None:
+    def answer(self, method: str, target: str, body: bytes, idempotency_key: str | None) -> tuple[int, Any] | None:
         url = urlsplit(target)
         _, _, kind, *rest = unquote(url.path).split("/")
         if kind not in ("classifiers", "keys", "usage", "classify", "tag"):
@@ -32,7 +33,13 @@ class FakeAccount:
             return HTTPStatus.OK, {"account": query.get("account", "acme"), "days": [day], "total": AMOUNTS}
         if kind in ("classify", "tag"):
             return HTTPStatus.OK, _previewed(kind, sent)
-        return self._classifiers(method, rest, sent) if kind == "classifiers" else self._keys(method, rest, sent)
+        if kind == "keys":
+            return self._keys(method, rest, sent)
+        if idempotency_key is None:
+            return self._classifiers(method, rest, sent)
+        if idempotency_key not in self._created:
+            self._created[idempotency_key] = self._classifiers(method, rest, sent)
+        return self._created[idempotency_key]
 
     def _classifiers(self, method: str, rest: list[str], sent: dict[str, Any]) -> tuple[int, Any]:
         if method == "POST":

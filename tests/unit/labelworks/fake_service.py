@@ -64,6 +64,9 @@ class FakeService:
         self.honours_ranges = True
         self.honours_if_range = True
         self.end = "completed"
+        self.upload_began = threading.Event()
+        self.storage_answers = threading.Event()
+        self.storage_answers.set()
         self.account = FakeAccount()
         self._keys: dict[str, str] = {}
 
@@ -84,7 +87,9 @@ class FakeService:
             return self._storage(request)
         if request.headers["Authorization"] != f"Bearer {API_KEY}":
             return _error(401, "UNAUTHORIZED", "The API key is missing, unknown or revoked")
-        about_account = self.account.answer(request.method, request.path, request.body)
+        about_account = self.account.answer(
+            request.method, request.path, request.body, request.headers["Idempotency-Key"]
+        )
         if about_account is not None:
             return _json(*about_account)
         parts = request.path.strip("/").split("/")
@@ -108,6 +113,8 @@ class FakeService:
             job.status = "processing"
             return _json(202, {"job_id": job.job_id, "status": "processing"})
         if rest == ["cancel"]:
+            if job.status != "processing":
+                return _error(409, "CONFLICT", f"Job {job.job_id} is {job.status} and cannot be cancelled.")
             job.status, job.error = "failed", "cancelled"
             return _json(202, {"job_id": job.job_id})
         if rest == ["results?partial=true"]:
@@ -118,7 +125,7 @@ class FakeService:
             return _json(200, {"job_id": job.job_id, "download_url": f"{self.url}/storage/{job.job_id}?signature=x"})
         state = _state(job)
         if job.status == "processing":
-            self._finish(job)
+            self.finish(job)
         return _json(200, state)
 
     def _parts(self, job: Job) -> list[dict[str, Any]]:
@@ -147,7 +154,8 @@ class FakeService:
         }
         return _json(201, created)
 
-    def _finish(self, job: Job) -> None:
+    def finish(self, job: Job) -> None:
+        """The job ends as ``end`` says, with its results."""
         job.status = self.end
         if self.end == "failed":
             job.error = "The input is not NDJSON"
@@ -170,6 +178,8 @@ class FakeService:
 
     def _storage(self, request: Seen) -> tuple[int, dict[str, str], bytes]:
         if request.method == "POST":
+            self.upload_began.set()
+            self.storage_answers.wait()
             fields = form_fields(request)
             if fields[-1][0] != "file" or fields[:-1] != [("key", fields[0][1]), ("policy", b"p==")]:
                 return _xml(403, "AccessDenied", "The form is not the one that was asked for")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from labelworks.errors import InputError, NotFoundError
+from labelworks.errors import APIConnectionError, InputError, NotFoundError, ServerError
 from tests.unit.labelworks.conftest import Perform
 from tests.unit.labelworks.fake_service import FakeService
 
@@ -31,6 +32,29 @@ def test_a_version_is_asked_for_by_number(perform: Perform, service: FakeService
     ]
 
 
+def test_a_lost_answer_makes_no_second_version(perform: Perform, service: FakeService) -> None:
+    service.misbehave("POST /v1/classifiers", lose_answer=True)
+    assert perform("classifiers.create")("reviews", labels=["a"]).version == 1
+    assert len(service.requests_to("POST /v1/classifiers")) == 2
+    assert len(service.account.classifiers["reviews"]) == 1
+
+
+@pytest.mark.parametrize("how", [{"lose_answer": True}, {"status": 502}, {"status": 504}])
+def test_a_key_whose_answer_was_lost_is_not_made_again(
+    perform: Perform, service: FakeService, how: dict[str, Any]
+) -> None:
+    service.misbehave("POST /v1/keys", **how)
+    with pytest.raises((APIConnectionError, ServerError)):
+        perform("keys.create")()
+    assert len(service.requests_to("POST /v1/keys")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_key_that_was_not_made_is_asked_for_again(perform: Perform, service: FakeService, status: int) -> None:
+    service.misbehave("POST /v1/keys", status=status)
+    assert perform("keys.create")().id == "key_0"
+
+
 @pytest.mark.parametrize(("group", "call"), [("classifiers", "delete"), ("keys", "revoke")])
 def test_a_lost_answer_to_a_deletion_is_no_error(perform: Perform, service: FakeService, group: str, call: str) -> None:
     perform("classifiers.create")("key_0", labels=["a"])
@@ -47,6 +71,11 @@ def test_a_frame_takes_the_mode_of_its_saved_classifier(perform: Perform, servic
     assert "labels" in joined.columns
     (job,) = service.jobs.values()
     assert job.task == {"classifier": "tags@v1", "mode": "multi"}
+
+
+def test_a_classifier_of_none_is_no_classifier(perform: Perform) -> None:
+    joined = perform("classify")(pd.DataFrame({"text": ["x"]}), classifier=None, labels=["a"])
+    assert joined["label"].tolist() == ["a"]
 
 
 def test_the_secret_of_a_key_is_in_the_answer_but_not_in_its_repr(perform: Perform, service: FakeService) -> None:

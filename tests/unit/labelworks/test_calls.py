@@ -12,6 +12,7 @@ from labelworks.errors import (
     APIConnectionError,
     AuthenticationError,
     BatchFailedError,
+    BatchNotStartedError,
     ConfigurationError,
     ConflictError,
     InputError,
@@ -128,6 +129,30 @@ def test_waiting_ends_after_the_timeout(perform: Perform, service: FakeService, 
     with pytest.raises(WaitTimeoutError):
         perform("batches.wait")(job.job_id, timeout=20)
     assert sum(pauses) == pytest.approx(20)
+
+
+def test_waiting_for_a_job_that_was_not_started_is_an_error(perform: Perform, tmp_path: Path) -> None:
+    job_id = uploaded(perform, tmp_path)
+    with pytest.raises(BatchNotStartedError, match=job_id):
+        perform("batches.wait")(job_id)
+
+
+def test_a_lost_answer_to_cancel_is_no_conflict(perform: Perform, service: FakeService) -> None:
+    job = service.add_completed(b"{}\n")
+    with pytest.raises(ConflictError):
+        perform("batches.cancel")(job.job_id)
+    job.status = "processing"
+    service.misbehave("/cancel", lose_answer=True)
+    assert perform("batches.cancel")(job.job_id).error == "cancelled"
+
+
+def test_a_service_that_is_not_reached_is_asked_again_for_a_key(pauses: list[float]) -> None:
+    with (
+        Labelworks(api_key="k", base_url="http://127.0.0.1:9", max_retries=2) as client,
+        pytest.raises(APIConnectionError),
+    ):
+        client.keys.create()
+    assert len(pauses) == 2
 
 
 def test_429_is_repeated_after_no_less_than_it_says(

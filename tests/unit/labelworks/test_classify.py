@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from labelworks.errors import BatchFailedError, InputError
+from labelworks.errors import APIStatusError, BatchFailedError, InputError
 from labelworks.progress import Progress
 from tests.unit.labelworks.conftest import Perform
 from tests.unit.labelworks.fake_service import FakeService
@@ -118,6 +118,45 @@ def test_a_parquet_file_is_converted(perform: Perform, service: FakeService, tmp
     classified = perform("classify_file")(path, labels=["a"])
     assert service.jobs[classified.batch.job_id].upload == b'{"text": "one"}\n{"text": null}\n'
     assert [(item["n"], result.label) for item, result in classified] == [(1, "a"), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("missing/out.ndjson", "no folder"),
+        (".", "is a folder"),
+        ("/proc/out.ndjson", "cannot be written to the folder /proc"),
+    ],
+)
+def test_a_place_that_cannot_take_the_results_is_refused_before_a_job_is_made(
+    perform: Perform, service: FakeService, tmp_path: Path, out: str, reason: str
+) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"text":"one"}\n')
+    with pytest.raises(InputError, match=reason):
+        perform("classify_file")(path, labels=["a"], out=tmp_path / out)
+    assert not service.seen
+
+
+@pytest.mark.parametrize(
+    ("when", "advice"),
+    [
+        ("POST /storage", "client.batches.delete"),
+        ("/start", "client.batches.start"),
+        ("GET /v1/batch/batch_0000000000000000", "client.batches.wait"),
+        ("/results", "client.batches.download"),
+        ("GET /storage", "client.batches.download"),
+    ],
+)
+def test_an_error_after_the_job_was_made_names_it(
+    perform: Perform, service: FakeService, when: str, advice: str
+) -> None:
+    for _ in range(9):
+        service.misbehave(when, status=403)
+    with pytest.raises(APIStatusError) as raised:
+        perform("classify")(["x"], labels=["a"])
+    (note,) = raised.value.__notes__
+    assert f"{advice}('batch_0000000000000000'" in note
 
 
 def test_every_stage_is_told(perform: Perform) -> None:

@@ -97,6 +97,39 @@ def test_a_job_that_could_not_be_started_is_named_for_later(labelworks: Command)
     assert labelworks.service.jobs[job_id].status == "completed"
 
 
+def test_the_folder_of_the_results_is_looked_at_before_a_job_is_made(labelworks: Command) -> None:
+    result = labelworks("classify", "in.ndjson", "--labels", "a", "--out", "none/out.ndjson", exit_code=1)
+    assert "There is no folder" in result.stderr
+    assert not labelworks.service.seen
+
+
+def test_a_job_whose_results_cannot_be_fetched_is_named(labelworks: Command) -> None:
+    for _ in range(9):
+        labelworks.service.misbehave("GET /storage", status=403)
+    result = labelworks("classify", "in.ndjson", "--labels", "a", "--out", "my results", exit_code=1)
+    (job_id,) = labelworks.service.jobs
+    assert f"Started {job_id}" in result.stderr
+    assert f"labelworks results {job_id} --out 'my results'" in result.stderr
+
+
+def test_a_job_whose_upload_fails_is_removed(labelworks: Command) -> None:
+    for _ in range(9):
+        labelworks.service.misbehave("POST /storage", status=403)
+    assert "is removed" in labelworks("classify", "in.ndjson", "--labels", "a", exit_code=1).stderr
+    assert not labelworks.service.jobs
+    labelworks.service.misbehave("DELETE", status=403)
+    result = labelworks("submit", "in.ndjson", "--labels", "a", exit_code=1)
+    (job_id,) = labelworks.service.jobs
+    assert f"labelworks delete {job_id}" in result.stderr
+
+
+def test_a_job_that_was_not_started_is_told_and_not_waited_for(labelworks: Command) -> None:
+    labelworks.service.misbehave("/start", status=409)
+    labelworks("submit", "in.ndjson", "--labels", "a", exit_code=1)
+    (job_id,) = labelworks.service.jobs
+    assert f"{job_id} was not started" in labelworks("watch", job_id, exit_code=3).stderr
+
+
 def test_a_csv_file_is_submitted_by_its_text_column(labelworks: Command) -> None:
     Path("in.csv").write_text("body\nhello\n")
     job_id = labelworks("submit", "in.csv", "--text-field", "body", "--labels", "a").stdout.strip()

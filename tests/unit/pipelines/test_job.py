@@ -20,6 +20,7 @@ from pipelines.job import (
     JobRecord,
     Started,
     Status,
+    is_same_start,
     require_deletable,
     require_startable,
     transition,
@@ -161,6 +162,28 @@ def test_assigning_a_driver_begins_a_new_run_and_counts_deaths() -> None:
     assert job.attempt == 1
 
 
+def test_deaths_of_drivers_that_finished_a_further_range_are_not_fruitless() -> None:
+    job = transition(queued(), DriverAssigned("driver-0"))
+    fruitless = []
+    for finished in (None, None, 3, 3, 3, 4, None, 5, 5):
+        job = transition(job, Advanced(run=job.run, phase="classifying", finished_ranges=finished))
+        job = transition(job, DriverAssigned("driver-a", replaces_dead=True))
+        fruitless.append(job.fruitless_deaths)
+    assert fruitless == [1, 2, 0, 1, 2, 0, 1, 0, 1]
+    assert job.driver_deaths == 9
+
+
+def test_what_an_earlier_attempt_finished_is_no_further_range_of_the_next_one() -> None:
+    job = transition(processing(), Advanced(run=1, phase="classifying", finished_ranges=7))
+    ended = transition(job, Failed(ENDED, "it broke", RETENTION))
+    for version, finished in ((INPUT, 7), (OTHER_INPUT, 0)):
+        again = transition(transition(ended, Started(ENDED, version, 1)), DriverAssigned("driver-a"))
+        assert again.finished_ranges == finished
+        again = transition(again, Advanced(run=again.run, phase="classifying", finished_ranges=finished))
+        again = transition(again, DriverAssigned("driver-b", replaces_dead=True))
+        assert again.fruitless_deaths == 1
+
+
 def test_completing_makes_the_counters_exact_and_add_up() -> None:
     job = completed()
     assert (job.requests_completed, job.requests_failed, job.requests_total) == (8, 2, 10)
@@ -197,12 +220,32 @@ def test_a_failed_job_started_again_with_another_file_begins_anew() -> None:
 
 
 def test_a_job_started_again_has_all_its_driver_restarts_again_but_never_an_old_run() -> None:
-    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True))
+    job = transition(processing(), DriverAssigned("driver-b", replaces_dead=True, slots=3, in_kept_slots=True))
     job = transition(job, Failed(ENDED, "it broke", RETENTION))
-    again = transition(transition(job, start), DriverAssigned("driver-a"))
-    assert (again.driver_deaths, again.run) == (0, 3)
-    with pytest.raises(IllegalTransition):
-        transition(again, Completed(ENDED, 2, 1, 1, 1, RETENTION))
+    again = transition(job, start)
+    assert (again.driver_deaths, again.driver, again.slots, again.in_kept_slots) == (0, None, 0, False)
+    # Neither before nor after it has a driver again may the old one speak for it.
+    for waiting_or_driven in (again, transition(again, DriverAssigned("driver-a"))):
+        assert waiting_or_driven.run > job.run
+        with pytest.raises(IllegalTransition):
+            transition(waiting_or_driven, Completed(ENDED, job.run, 1, 1, 1, RETENTION))
+
+
+def test_a_repeated_start_is_the_same_start_whatever_has_become_of_the_job() -> None:
+    job = transition(pending(), Started(STARTED, INPUT, 500, "first"))
+    ended = transition(job, Failed(ENDED, "cancelled", RETENTION))
+    again = transition(ended, Started(ENDED, INPUT, 500, "second"))
+    done = transition(
+        transition(again, DriverAssigned("driver-a")), Completed(ENDED, again.run + 1, 1, 0, 1, RETENTION)
+    )
+    assert [is_same_start(each, "first") for each in (pending(), job, ended, again, done)] == [False] + [True] * 4
+    assert [is_same_start(each, "second") for each in (job, ended, again, done)] == [False, False, True, True]
+    assert not any(is_same_start(each, key) for each in (job, ended, again, done) for key in (None, "third"))
+
+
+def test_a_start_without_a_key_is_never_the_same_start() -> None:
+    assert not is_same_start(queued(), None)
+    assert queued().start_keys == ()
 
 
 reports = st.lists(

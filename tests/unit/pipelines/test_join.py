@@ -14,7 +14,7 @@ sizes = st.lists(
 
 
 def shards_of(found: list[int]) -> list[Shard]:
-    return [Shard(f"shards/{index:05d}", size) for index, size in enumerate(found)]
+    return [Shard(f"shards/{index:05d}", size, f"etag-{index}") for index, size in enumerate(found)]
 
 
 @given(found=sizes)

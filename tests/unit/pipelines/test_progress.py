@@ -144,7 +144,9 @@ def test_progress_leaves_room_for_the_join_when_every_item_is_answered() -> None
 
 def test_a_job_without_items_has_no_progress() -> None:
     snapshot = ProgressTracker(0).snapshot(0.0)
-    assert snapshot == Snapshot(completed=0, failed=0, progress=0.0, rows_per_second=None, eta_seconds=None)
+    assert snapshot == Snapshot(
+        completed=0, failed=0, finished_ranges=0, progress=0.0, rows_per_second=None, eta_seconds=None
+    )
 
 
 def test_rate_and_remaining_time_follow_from_what_was_answered_since_the_first_look() -> None:

@@ -1,0 +1,289 @@
+"""The registry on a real S3 server, in this process; stand-ins take the place of its driver processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.driver import Assignment
+from pipelines.exceptions import DriverSuperseded, JobNotFound, StorageUnavailable
+from pipelines.job import Advanced, InputVersion, JobConfig, JobRecord
+from pipelines.layout import JobPaths
+from pipelines.object_store import ObjectStore
+from pipelines.run import Totals
+from pipelines.settings import Settings
+from serve_app import registry as registry_module
+from serve_app.job_repository import JobRepository
+from serve_app.registry import JobRegistry
+from serve_app.spare_drivers import DriverProcess
+from tests.faults.tcp_proxy import FaultyProxy
+from tests.integration.storage.conftest import S3Server
+
+INPUT = InputVersion(etag="one", size=100)
+SLOTS = 8
+
+
+class Drivers:
+    """Takes the place of the spares; the drivers it hands out keep what they were told and do nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.assigned: dict[str, list[Assignment]] = {}
+        self.given = 0
+        self.unused = 0
+        self.may_be_taken = asyncio.Event()
+        self.may_be_taken.set()
+        self.asked_for = asyncio.Event()
+
+    async def take(self) -> DriverProcess:
+        self.asked_for.set()
+        await self.may_be_taken.wait()
+        self.given += 1
+        return DriverProcess(f"driver-{self.given}", self)
+
+    def put_back(self, driver: DriverProcess) -> None:
+        self.unused += 1
+
+    def refill(self) -> None:
+        pass
+
+    def remove_strays(self, assigned: Collection[str]) -> None:
+        pass
+
+    @property
+    def run(self) -> Drivers:
+        return self
+
+    def remote(self, assignment: Assignment) -> asyncio.Future[None]:
+        self.assigned.setdefault(assignment.job.paths.job_id, []).append(assignment)
+        return asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "SpareDrivers", Drivers)
+    monkeypatch.setattr(registry_module, "slots_now", lambda settings: {False: SLOTS})
+    monkeypatch.setattr(registry_module, "_RECONCILE_SECONDS", 0.05)
+    monkeypatch.setattr(registry_module, "_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(registry_module, "_LOADING_SECONDS", 1.0)
+    monkeypatch.setattr(DriverProcess, "kill", lambda self: None)
+    monkeypatch.setattr(DriverProcess, "named", lambda name: None)
+
+
+@pytest.fixture
+def settings(gateway_server: S3Server, gateway_store: ObjectStore) -> Settings:
+    return gateway_server.settings()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[JobRegistry, Drivers]]:
+    registry = JobRegistry(settings)
+    drivers = registry._spares
+    assert isinstance(drivers, Drivers)
+    try:
+        yield registry, drivers
+    finally:
+        registry._background.cancel()
+
+
+def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+async def until(probe: Callable[[], object]) -> None:
+    while not probe():
+        await asyncio.sleep(0.02)
+
+
+async def started(registry: JobRegistry, account: str) -> JobRecord:
+    job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+    return await registry.start(account, job.job_id, INPUT, 5)
+
+
+def accounts(count: int) -> list[str]:
+    return [f"registry-{secrets.token_hex(6)}" for _ in range(count)]
+
+
+def test_a_job_that_is_cancelled_and_started_again_while_drivers_are_replaced_waits_to_be_admitted_anew(
+    settings: Settings,
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            jobs = [await started(registry, account) for account in accounts(2)]
+            await until(lambda: all(job.job_id in drivers.assigned for job in jobs))
+            drivers.asked_for.clear()
+            drivers.may_be_taken.clear()
+            for driver in registry._drivers._drivers.values():
+                driver.died = True
+            await drivers.asked_for.wait()
+            # One of the two is being given another driver now, and the other one's turn is next.
+            for job in jobs:
+                await registry.cancel(job.account, job.job_id)
+                again = await registry.start(job.account, job.job_id, INPUT, 5)
+                assert (again.attempt, again.slots, again.driver, again.phase) == (2, 0, None, "queued")
+            drivers.may_be_taken.set()
+            await until(lambda: all(len(drivers.assigned[job.job_id]) == 2 for job in jobs))
+            assert drivers.unused == 1
+            for job in jobs:
+                now = await registry.get(job.account, job.job_id)
+                assert (now.driver_deaths, now.attempt) == (0, 2)
+                assert now.slots == drivers.assigned[job.job_id][-1].classifiers > 0
+                await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_driver_of_an_attempt_that_has_ended_does_not_speak_for_the_next_one(settings: Settings) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            (old,) = drivers.assigned[job.job_id]
+            assert await registry.driver_report(job.job_id, Advanced(run=old.run, phase="writing"))
+            await registry.cancel(job.account, job.job_id)
+            drivers.may_be_taken.clear()
+            await registry.start(job.account, job.job_id, INPUT, 5)
+            assert not await registry.driver_report(job.job_id, Advanced(run=old.run, phase="writing"))
+            with pytest.raises(DriverSuperseded):
+                await registry.driver_finished(job.job_id, old.run, Totals(1, 0, 1), None)
+            assert (await registry.get(job.account, job.job_id)).status == "processing"
+            await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_when_it_is_back(
+    settings: Settings, gateway_server: S3Server
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            job = await started(registry, *accounts(1))
+        with FaultyProxy(gateway_server.endpoint) as proxy:
+            proxy.go_down()
+            async with running(gateway_server.settings(endpoint=proxy.endpoint)) as (registry, drivers):
+                for call in (
+                    registry.get(job.account, job.job_id),
+                    registry.create(job.account, "batch_0000000000000000", job.config),
+                    registry.driver_report(job.job_id, Advanced(run=1, phase="writing")),
+                ):
+                    with pytest.raises(StorageUnavailable, match="cannot read the jobs"):
+                        await call
+                proxy.come_up()
+                await until(lambda: job.job_id in drivers.assigned)
+                assert (await registry.get(job.account, job.job_id)).phase == "scanning"
+                await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_record_that_makes_no_sense_keeps_no_other_job_from_going_on(
+    settings: Settings, gateway_store: ObjectStore
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            damaged, job = [await started(registry, account) for account in accounts(2)]
+        paths = JobPaths(damaged.account, damaged.job_id)
+        gateway_store.put(paths.record, b"{")
+        async with running(settings) as (registry, drivers):
+            await until(lambda: job.job_id in drivers.assigned)
+            assert damaged.job_id not in drivers.assigned
+            await registry.cancel(job.account, job.job_id)
+        gateway_store.delete(paths.active_marker, paths.record)
+
+    in_a_loop(test)
+
+
+def test_a_job_that_cannot_be_removed_or_given_a_driver_keeps_no_other_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled, fine = accounts(2)
+
+    async def test() -> None:
+        sweeping = settings.model_copy(update={"pending_retention_hours": 1 / 3600, "sweep_seconds": 0.2})
+        async with running(sweeping) as (registry, drivers):
+            _fail_for(troubled, registry._repository, monkeypatch)
+            for account in (troubled, fine):
+                await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            (kept,) = await registry.newest(troubled, 1)
+            (removed,) = await registry.newest(fine, 1)
+            await until(lambda: datetime.now(UTC) > kept.created_at + timedelta(seconds=1))
+            await until_gone(registry, removed)
+            assert await registry.newest(fine, 1) == []
+            assert await registry.newest(troubled, 1) == [kept]
+
+            jobs = [await started(registry, account) for account in (troubled, fine)]
+            await until(lambda: jobs[1].job_id in drivers.assigned)
+            assert jobs[0].job_id not in drivers.assigned
+            await registry.cancel(fine, jobs[1].job_id)
+
+    in_a_loop(test)
+
+
+@pytest.mark.parametrize(("totals", "kept"), [(Totals(1, 0, 1), 1), (None, 0)])
+def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
+    settings: Settings, totals: Totals | None, kept: int
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals, None)
+            await until(lambda: job.job_id not in registry._drivers)
+            assert drivers.unused == kept
+
+    in_a_loop(test)
+
+
+def test_what_is_logged_of_a_call_carries_the_id_of_the_request_that_it_is_made_for(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            (account,) = accounts(1)
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            capsys.readouterr()
+            await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
+            await registry.cancel(account, job.job_id)
+            lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+            about = [(line["message"], line.get("request_id")) for line in lines if line.get("job_id") == job.job_id]
+            assert about == [("the job is queued", "r-1"), ("the job is failed", None)]
+
+    in_a_loop(test)
+
+
+async def until_gone(registry: JobRegistry, job: JobRecord) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            await registry.get(job.account, job.job_id)
+        except JobNotFound:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _fail_for(account: str, repository: JobRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleting this account's jobs and giving them drivers fails, as by a mistake that nobody thought of."""
+    save, delete = repository.save, repository.delete
+
+    def failing_save(job: JobRecord) -> JobRecord:
+        if job.account == account and job.driver:
+            raise RuntimeError("nobody thought of this")
+        return save(job)
+
+    def failing_delete(job: JobRecord) -> None:
+        if job.account == account:
+            raise RuntimeError("nobody thought of this")
+        delete(job)
+
+    monkeypatch.setattr(repository, "save", failing_save)
+    monkeypatch.setattr(repository, "delete", failing_delete)
