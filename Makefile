@@ -69,6 +69,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.small_job
 	$(BIN)/python -m benchmarks.job_throughput
 	$(BIN)/python -m benchmarks.api_load
+	$(BIN)/python -m benchmarks.preview
 	$(BIN)/python -m benchmarks.scaling
 
 # What a node of a cluster needs: the service with the extras of its engines, and the weights.

@@ -1,6 +1,7 @@
 """How right and how honest the answers are, on every evaluation set, for every installed engine.
 
-    python -m benchmarks.accuracy --data FOLDER [--engines minilm,static] [--examples 8] [--seeds 3] [--out DIR]
+    python -m benchmarks.accuracy --data FOLDER [--engines minilm,static] [--examples 8,4] [--seeds 3]
+        [--out DIR] [--record]
 
 Three kinds of request: labels only, with descriptions, with descriptions and examples. Prints a table and the
 changes since the last recorded run; ``--record`` makes this run the recorded one. ``--out`` gets the table, all
@@ -42,12 +43,24 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a task says of its labels; ``examples`` so many a label, for the kind of that name."""
+
+    kind: Kind
+    examples: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.examples} examples" if self.kind == "examples" else self.kind
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """One engine on one set for one kind of request; ``confidence`` and ``right`` are of single answers, or of
+    """One engine on one set for one request; ``confidence`` and ``right`` are of single answers, or of
     all pairs of a text and a label in ``multi``."""
 
     engine: str
-    kind: Kind
+    request: str
     name: str
     mode: str
     figures: Figures
@@ -74,15 +87,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of evaluation sets")
     parser.add_argument("--engines", help="comma-separated; default: all that are installed")
-    parser.add_argument("--examples", type=int, default=8, help="examples a label (default 8)")
+    parser.add_argument("--examples", default="8,4", help="examples a label, one run each (default 8,4)")
     parser.add_argument("--seeds", type=int, default=3, help="choices of examples, where a set has more")
     parser.add_argument("--out", type=Path, help="folder for table, figures and diagrams")
     parser.add_argument("--record", action="store_true", help="compare later runs with this one")
     options = parser.parse_args(arguments)
     sets = read_sets(options.data)
+    requests = [Request(kind) for kind in KINDS if kind != "examples"]
+    requests += [Request("examples", int(count)) for count in options.examples.split(",")]
     results: list[Measured] = []
     for engine in installed(options.engines.split(",") if options.engines else None):
-        results += [measure(engine, data, kind, options.examples, options.seeds) for kind in KINDS for data in sets]
+        results += [measure(engine, data, request, options.seeds) for request in requests for data in sets]
     means = mean_figures(results)
     table = render(results, means)
     print(table)
@@ -107,18 +122,18 @@ def installed(names: Sequence[str] | None) -> list[InstalledEngine]:
     return engines
 
 
-def measure(engine: InstalledEngine, data: EvaluationSet, kind: Kind, examples: int, seeds: int) -> Measured:
+def measure(engine: InstalledEngine, data: EvaluationSet, request: Request, seeds: int) -> Measured:
     """Mean figures over the seeds, which matter only where they choose among more examples than are sent."""
-    spare = kind == "examples" and any(len(texts) > examples for texts in data.examples.values())
-    runs = [_measure_once(engine, data, kind, examples, seed) for seed in range(seeds if spare else 1)]
+    spare = request.examples and any(len(texts) > request.examples for texts in data.examples.values())
+    runs = [_measure_once(engine, data, request, seed) for seed in range(seeds if spare else 1)]
     figures = {name: float(np.mean([run.figures[name] for run in runs])) for name in runs[0].figures}
     confidence = np.concatenate([run.confidence for run in runs])
     right = np.concatenate([run.right for run in runs])
-    return Measured(engine.name, kind, data.name, data.mode, figures, confidence, right)
+    return Measured(engine.name, request.name, data.name, data.mode, figures, confidence, right)
 
 
-def _measure_once(engine: InstalledEngine, data: EvaluationSet, kind: Kind, examples: int, seed: int) -> Measured:
-    predictions = engine.bind(data.task(kind, examples, seed)).classify(data.texts)
+def _measure_once(engine: InstalledEngine, data: EvaluationSet, request: Request, seed: int) -> Measured:
+    predictions = engine.bind(data.task(request.kind, request.examples, seed)).classify(data.texts)
     places = {label: place for place, label in enumerate(data.labels)}
     answers = np.zeros(data.truth.shape)
     for row, prediction in enumerate(predictions):
@@ -139,14 +154,14 @@ def _measure_once(engine: InstalledEngine, data: EvaluationSet, kind: Kind, exam
         chosen[texts, best] = True
         figures = {"accuracy": float(right.mean()), "macro_f1": macro_f1(data.truth, chosen)}
     figures["ece"] = reliability(confidence, right).error
-    return Measured(engine.name, kind, data.name, data.mode, figures, confidence, right)
+    return Measured(engine.name, request.name, data.name, data.mode, figures, confidence, right)
 
 
 def mean_figures(results: Sequence[Measured]) -> dict[str, Figures]:
-    """By ``engine kind``: means over the sets; ``ece`` over all sets, the others over the sets that have them."""
+    """By ``engine request``: means over the sets; ``ece`` over all sets, the others over the sets that have them."""
     means: dict[str, Figures] = {}
-    for key in dict.fromkeys((result.engine, result.kind) for result in results):
-        ours = [result.figures for result in results if (result.engine, result.kind) == key]
+    for key in dict.fromkeys((result.engine, result.request) for result in results):
+        ours = [result.figures for result in results if (result.engine, result.request) == key]
         names = dict.fromkeys(name for figures in ours for name in figures)
         means[" ".join(key)] = {
             name: round(float(np.mean([figures[name] for figures in ours if name in figures])), 4) for name in names
@@ -184,18 +199,18 @@ def compare(means: dict[str, Figures], before: dict[str, Figures]) -> str:
 
 
 def write(folder: Path, table: str, results: Sequence[Measured], means: dict[str, Figures]) -> None:
-    """accuracy.md, accuracy.json and one reliability diagram for each engine and kind."""
+    """accuracy.md, accuracy.json and one reliability diagram for each engine and request."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "accuracy.md").write_text(table + "\n", "utf-8")
-    sets = [{"engine": r.engine, "kind": r.kind, "set": r.name, **r.figures} for r in results]
+    sets = [{"engine": r.engine, "request": r.request, "set": r.name, **r.figures} for r in results]
     (folder / "accuracy.json").write_text(json.dumps({"means": means, "sets": sets}, indent=1), "utf-8")
-    for engine, kind in dict.fromkeys((result.engine, result.kind) for result in results):
+    for engine, request in dict.fromkeys((result.engine, result.request) for result in results):
         curves = {
             result.name: reliability(result.confidence, result.right)
             for result in results
-            if (result.engine, result.kind) == (engine, kind)
+            if (result.engine, result.request) == (engine, request)
         }
-        draw(curves, f"{engine}, {kind}", folder / f"reliability_{engine}_{kind}.png")
+        draw(curves, f"{engine}, {request}", folder / f"reliability_{engine}_{request.replace(' ', '_')}.png")
 
 
 def draw(curves: dict[str, Reliability], title: str, path: Path) -> None:

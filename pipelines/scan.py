@@ -8,27 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.exceptions import InputRejected
+from pipelines.file_kind import EXPECTED, describe
 from pipelines.ndjson import Item, count_lines, is_object, parse_line, split_lines
 
 CountTokens = Callable[[Sequence[str]], list[int]]
-
-_SIGNATURES = (
-    (b"\x1f\x8b", "gzip data"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard data"),
-    (b"BZh91AY&SY", "bzip2 data"),
-    (b"\xfd7zXZ\x00", "xz data"),
-    (b"PK\x03\x04", "a ZIP archive (or an Office file)"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"%PDF", "a PDF file"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-)
-EXPECTED = 'expected NDJSON in UTF-8: one JSON object a line, such as {"text": "the text to classify"}'
-
 
 # From about here on a longer text has no more tokens, since models truncate.
 _LONG_LINE_BYTES = 2048
@@ -71,40 +54,6 @@ def require_ndjson(scans: Sequence[RangeScan], head: bytes) -> None:
         raise InputRejected(f"The file holds no items, only blank lines; {EXPECTED}")
     if not any(scan.has_object for scan in scans):
         raise InputRejected(f"No line of the file is a JSON object: found {describe(head)}; {EXPECTED}")
-
-
-def require_text(head: bytes) -> None:
-    """Raises InputRejected when the first bytes are those of a known format that is not NDJSON."""
-    found = _signature(head)
-    if found:
-        raise InputRejected(f"The file is not NDJSON: found {found}; {EXPECTED}")
-
-
-def describe(head: bytes) -> str:
-    """What a file that is not NDJSON seems to be, from its first bytes."""
-    found = _signature(head)
-    if found:
-        return found
-    if b"\x00" in head[:4096]:
-        return "binary data"
-    first_line = next(split_lines(head, first=True), b"")
-    shown = first_line[:80].decode("utf-8", "replace") + ("…" if len(first_line) > 80 else "")
-    if first_line.startswith(b"["):
-        return f"a JSON array or list (first line: {shown})"
-    if first_line.startswith(b"{"):
-        return f"an object that is spread over several lines, or invalid JSON (first line: {shown})"
-    if first_line.startswith(b"<"):
-        return f"HTML or XML (first line: {shown})"
-    if b"," in first_line or b"\t" in first_line or b";" in first_line:
-        return f"what looks like CSV (first line: {shown})"
-    return f"other text (first line: {shown})"
-
-
-def _signature(head: bytes) -> str | None:
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return f"{name} (first bytes: {head[:4].hex(' ')})"
-    return None
 
 
 def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[Item, float]]:

@@ -72,7 +72,11 @@ async def usage(
     last: Annotated[Day | None, Query(alias="to", description="Today (UTC) if left out.")] = None,
     account: AccountQuery = None,
 ) -> UsageReport:
-    """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later."""
+    """A completed job counts once, on the day on which it completed (UTC), also when it is deleted later.
+
+    Preview calls are here about a second after they were answered; those of the last second are lost when the process
+    that answered them is killed.
+    """
     last = last or datetime.now(UTC).date()
     first = first or date.fromordinal(max(last.toordinal() - _DEFAULT_DAYS + 1, 1))
     days = (last - first).days + 1

@@ -78,9 +78,10 @@ def issue_key(
 ) -> IssuedKey:
     """Make a key for an account, without the registry: one at a time, or there may be more than ``MAX_KEYS``.
 
-    Raises as ``new_key`` and ``store_key`` do.
+    Raises as ``new_key`` and ``require_room`` do.
     """
     issued = new_key(account, name=name, expires_at=expires_at)
+    require_room(store, account)
     store_key(store, issued.key, issued.key_hash)
     return issued
 
@@ -95,10 +96,14 @@ def new_key(account: str, *, name: str | None = None, expires_at: datetime | Non
     return IssuedKey(secret, ApiKey(key_id, account, datetime.now(UTC), name, secret[:_SHOWN_CHARACTERS], expires_at))
 
 
-def store_key(store: ObjectStore, key: ApiKey, key_hash: str) -> None:
+def require_room(store: ObjectStore, account: str) -> None:
     """Raises TooManyKeys when the account has ``MAX_KEYS``."""
-    if sum(1 for _ in store.list(key_list_prefix(key.account), limit=MAX_KEYS)) == MAX_KEYS:
-        raise TooManyKeys(f"Account {key.account} has {MAX_KEYS} keys, which is the limit: revoke one first.")
+    if sum(1 for _ in store.list(key_list_prefix(account), limit=MAX_KEYS)) == MAX_KEYS:
+        raise TooManyKeys(f"Account {account} has {MAX_KEYS} keys, which is the limit: revoke one first.")
+
+
+def store_key(store: ObjectStore, key: ApiKey, key_hash: str) -> None:
+    """From now on the key works."""
     # The list's entry first: one without its key is skipped, a key without its entry could not be revoked.
     store.put(key_list_entry(key.account, key_hash), b"")
     store.put(api_key_object(key_hash), json.dumps(_stored(key)).encode())

@@ -16,6 +16,7 @@ from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services
 from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
+from serve_app.line_schemas import describe_lines
 from serve_app.middleware import (
     BodyLimitMiddleware,
     LoadLimitMiddleware,
@@ -74,4 +75,5 @@ def build_app(settings: Settings) -> FastAPI:
     app.include_router(classifiers)
     app.include_router(preview)
     app.include_router(service)
+    describe_lines(app)
     return app

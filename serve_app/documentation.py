@@ -22,7 +22,7 @@ Classify millions of texts in one job:
 ## Lines
 
 An input line is a JSON object with a string `text`. An `id` or `custom_id` (string or number) is repeated as the first
-field of its result line. Result lines, by `mode`:
+field of its result line. The schemas `InputLine` and `ResultLine` describe them. Result lines, by `mode`:
 
 - `single`: `{"label": "billing", "confidence": 0.9412, "tokens": 14}`
 - `multi`: `{"labels": [{"label": "billing", "confidence": 0.9412}], "tokens": 14}`, best first, `[]` when none passes

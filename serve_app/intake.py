@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pipelines.engines import token_counter_for
 from pipelines.exceptions import InputMissing, InputRejected, ObjectMissing
+from pipelines.file_kind import require_text
 from pipelines.job import InputVersion
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
-from pipelines.scan import estimate_tokens, require_ndjson, require_text, scan_lines
+from pipelines.scan import estimate_tokens, require_ndjson, scan_lines
 from pipelines.settings import GIB, KIB, Settings
 
 # S3's own ceiling for one upload.

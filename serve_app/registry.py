@@ -42,7 +42,7 @@ from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals, number_of_ranges
 from pipelines.settings import Settings
-from serve_app.accounts import ApiKey, list_unlisted_keys, revoke_key, store_key
+from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.driver_pool import DriverPool, slots_now
@@ -267,6 +267,7 @@ class JobRegistry:
         """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
         async with self._exclusively(key.account):
             await self._stored(self._repository.require_claim)
+            await self._stored(require_room, self._store, key.account)
             await self._stored(store_key, self._store, key, key_hash)
 
     async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:

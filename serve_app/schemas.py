@@ -119,18 +119,26 @@ class BatchStatus(BaseModel):
 
 
 class BatchResults(BaseModel):
-    """Line N of the file at ``download_url`` answers item N of the input."""
+    """Line N of the file at ``download_url`` answers item N of the input: a ``ResultLine``."""
 
-    job_id: str
-    download_url: str
+    job_id: str = Field(examples=["batch_4f8k2m9x1q7w3e5r"])
+    download_url: str = Field(
+        examples=[
+            "https://my-bucket.s3.amazonaws.com/batch/acme/batch_4f8k2m9x1q7w3e5r/results.ndjson?X-Amz-Signature=…"
+        ]
+    )
 
 
 class ResultPart(BaseModel):
     """The results of items ``first_item`` to ``first_item + items - 1``, counted from 0, a line each."""
 
-    first_item: int
-    items: int
-    download_url: str
+    first_item: int = Field(examples=[0])
+    items: int = Field(examples=[5120])
+    download_url: str = Field(
+        examples=[
+            "https://my-bucket.s3.amazonaws.com/batch/acme/batch_4f8k2m9x1q7w3e5r/shards/00000.ndjson?X-Amz-Signature=…"
+        ]
+    )
 
 
 class PartialResults(BaseModel):

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
 import typer
 
 from labelworks.commands.classify import File, TextField
-from labelworks.commands.console import EXIT_ERROR, EXIT_INCOMPLETE, AsJson, fail, print_json, reported, say
-from labelworks.commands.stack import require_server_parts
+from labelworks.commands.console import EXIT_ERROR, EXIT_INCOMPLETE, AsJson, print_json, reported, say
 from labelworks.inputs import InputFile
 from labelworks.operations.batches import MAX_UPLOAD_BYTES
 from labelworks.progress import duration
@@ -24,6 +23,10 @@ _SAMPLED_TEXTS = 4096
 _HEAD_BYTES = 64 * 1024
 # Of the default engine on two cores; the project's benchmark measures it.
 _TOKENS_PER_SECOND = 20_000.0
+
+_PRICE_PER_MILLION_TOKENS_USD = 0.08
+_CHARACTERS_A_TOKEN = 4.4
+_MAX_TOKENS = 256
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -45,6 +48,7 @@ class Report:
     errors: dict[str, int] = field(default_factory=dict)
     first_errors: list[BadLine] = field(default_factory=list)
     estimated_tokens: int = 0
+    tokens_from: Literal["model", "length"] = "model"
     estimated_cost_usd: float = 0.0
     estimated_seconds: float = 0.0
     rejected: str | None = None
@@ -56,30 +60,29 @@ def validate(
     tokens_per_second: Annotated[
         float, typer.Option(min=1, help="What your service does, for the estimate of the duration.")
     ] = _TOKENS_PER_SECOND,
+    price: Annotated[
+        float,
+        typer.Option(
+            min=0, envvar="LABELWORKS_PRICE_PER_MILLION_TOKENS_USD", help="Dollars a million tokens, for the cost."
+        ),
+    ] = _PRICE_PER_MILLION_TOKENS_USD,
     as_json: AsJson = False,
 ) -> None:
     """Check FILE without a service: items, bad lines with their numbers, tokens, cost and duration.
 
-    Exit code 1 where the service would not take the file, 3 where some lines would be answered with an error.
+    Tokens are counted as the default model does where it is installed, else estimated from the texts' length. Exit
+    code 1 where the service would not take the file, 3 where some lines would be answered with an error.
     """
-    require_server_parts()
-    from models.exceptions import ModelError
-    from pipelines.engines import token_counter_for
-    from pipelines.settings import Settings
-
-    settings = Settings()
+    counted = _model_counter()
     source = InputFile(file, text_field)
     with reported(as_json), TemporaryDirectory(prefix="labelworks-") as folder:
         path = file
         if not source.is_ready:
             path = Path(folder, "input.ndjson")
             source.write_ndjson(path)
-        try:
-            counter = token_counter_for(settings, settings.default_model)
-        except ModelError as error:
-            fail(str(error))
-        report = examine(path, counter.count)
-    report.estimated_cost_usd = round(report.estimated_tokens * settings.price_per_million_tokens_usd / 1_000_000, 6)
+        report = examine(path, counted or tokens_by_length)
+    report.tokens_from = "model" if counted else "length"
+    report.estimated_cost_usd = round(report.estimated_tokens * price / 1_000_000, 6)
     report.estimated_seconds = round(report.estimated_tokens / tokens_per_second, 1)
     if as_json:
         print_json(report)
@@ -91,11 +94,32 @@ def validate(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
+def _model_counter() -> CountTokens | None:
+    """Counts as the default model of this machine's service does; None where only the client is installed."""
+    try:
+        from models.exceptions import ModelError
+        from pipelines.engines import token_counter_for
+        from pipelines.settings import Settings
+    except ImportError:
+        return None
+    settings = Settings()
+    try:
+        return token_counter_for(settings, settings.default_model).count
+    except ModelError as error:
+        say(f"Tokens are estimated from the texts' length: {error}")
+        return None
+
+
+def tokens_by_length(texts: Sequence[str]) -> list[int]:
+    """About as many as the default model counts in English; other scripts have more."""
+    return [min(max(round(len(text) / _CHARACTERS_A_TOKEN), 1), _MAX_TOKENS) for text in texts]
+
+
 def examine(path: Path, count_tokens: CountTokens) -> Report:
     """Read a whole NDJSON file as the service does, in constant memory. Tokens are estimated from some texts."""
     from pipelines.exceptions import InputRejected
+    from pipelines.file_kind import EXPECTED, describe, require_text
     from pipelines.ndjson import is_object, parse_line
-    from pipelines.scan import EXPECTED, describe, require_text
 
     report = Report()
     size = path.stat().st_size
@@ -174,8 +198,9 @@ def _show(report: Report, unit: str) -> None:
         print(f"  {unit} {bad.line:,}: {bad.code} - {bad.message}")
     if sum(report.errors.values()) > len(report.first_errors):
         print("  …")
+    tokens = "tokens" if report.tokens_from == "model" else "tokens by length"
     print(
-        f"About {report.estimated_tokens:,} tokens, ${report.estimated_cost_usd:.4f}, "
+        f"About {report.estimated_tokens:,} {tokens}, ${report.estimated_cost_usd:.4f}, "
         f"{duration(report.estimated_seconds)}"
     )
     if not report.rejected and not report.errors:

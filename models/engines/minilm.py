@@ -85,14 +85,19 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
     tensors = read_weights(files["model.safetensors"])
     reference = MiniLmReference.read()
     for precision in usable_precisions(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
-        encoder = build_encoder(tokenizer, tensors, reference, precision, threads or usable_processors())
-        closeness = mean_cosine(encoder, reference)
-        if closeness >= LEAST_COSINE[precision]:
-            return MiniLm(encoder, precision)
-        logger.warning("minilm in %s is off (mean cosine %.4f); trying the next precision", precision, closeness)
+        try:
+            encoder = build_encoder(tokenizer, tensors, reference, precision, threads or usable_processors())
+            closeness = mean_cosine(encoder, reference)
+        except RuntimeError as error:  # What OpenVINO raises where it has no kernel for this CPU.
+            problem = f"openvino says: {error}"
+        else:
+            if closeness >= LEAST_COSINE[precision]:
+                return MiniLm(encoder, precision)
+            problem = f"its mean cosine to the stored vectors is {closeness:.4f}"
+        logger.warning("minilm cannot compute in %s here: %s", precision, problem)
     raise EngineSelfCheckFailed(
-        f"all-MiniLM-L6-v2 computes wrong vectors on this machine (mean cosine {closeness:.4f} to the stored "
-        f"ones, in 32-bit arithmetic). Install another openvino: 'pip install --force-reinstall openvino'."
+        f"all-MiniLM-L6-v2 computes no right vectors on this machine; of 32-bit arithmetic, {problem}. "
+        f"Install another openvino: 'pip install --force-reinstall openvino'."
     )
 
 

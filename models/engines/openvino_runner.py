@@ -14,8 +14,9 @@ from models.protocol import Vectors
 from models.window_encoder import PaddedBatch
 
 Arithmetic = Literal["bf16", "f32"]
-QUANTUM = 256
-"""Tokens and cells come in multiples of it, so that few shapes occur: OpenVINO keeps something for each."""
+QUANTUM = 64
+"""Tokens and cells come in multiples of it, so that few shapes occur: OpenVINO keeps something for each. Multiples of
+256 compute 4 % more tokens of no text and save 55 MB; multiples of 32 are no faster."""
 
 
 class OpenVinoRunner:

@@ -17,9 +17,10 @@ from pathlib import Path
 import ray
 from ray import serve
 
+from pipelines.exceptions import Unauthorized
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
-from serve_app.accounts import create_key
+from serve_app.accounts import KeyDirectory, new_key, store_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
@@ -100,8 +101,7 @@ def embedded_stack(
             settings = Settings()
             store = ObjectStore(settings, retry_seconds=10)
             store.ensure_bucket()
-            if state.api_key is None:
-                state = _replace_key(state, create_key(store, state.account))
+            state = _replace_key(state, working_key(store, state.account, state.api_key))
             _write_state(folder, state)
             stopped = threading.Event()
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
@@ -214,6 +214,20 @@ def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> 
         account=last.account if last else DEFAULT_ACCOUNT,
         api_key=last.api_key if last else None,
     )
+
+
+def working_key(store: ObjectStore, account: str, last: str | None) -> str:
+    """The key of the last run where it still works, else a new one, also where the account has as many as it may."""
+    if last is not None:
+        try:
+            KeyDirectory(store, cache_seconds=0).find(last)
+        except Unauthorized:
+            logger.warning("the key of the last run was revoked or has expired; READY tells a new one")
+        else:
+            return last
+    issued = new_key(account)
+    store_key(store, issued.key, issued.key_hash)
+    return issued.secret
 
 
 def _replace_key(state: StackState, api_key: str) -> StackState:

@@ -14,11 +14,13 @@ from tests.chaos.bucket import shards_of
 from tests.chaos.conftest import CHAOS_SETTINGS
 from tests.chaos.disturbed_job import GOOD_LINES, DisturbedJob, Undisturbed, job_data, seconds_until
 from tests.chaos.journal import Journal
+from tests.chaos.processes import kill_one, pids_of
 from tests.chaos.recoveries import Recoveries, Recovery
 from tests.faults.tcp_proxy import Busy, Cut, CutRequest, Delay, Fault, FaultyProxy
 from tests.integration.service import RunningStack
 
 DOWN_SECONDS = 60.0
+REGISTRY_DOWN_SECONDS = 45.0
 FAULTY_SECONDS = 15.0
 # Makes the input so large that its ranges are not kept from the start but read while the faults last.
 PADDING = 8_000
@@ -76,6 +78,41 @@ def test_a_job_waits_while_the_storage_is_down_and_the_api_says_so(
     rework = job.require_little_rework(journal, before, GOOD_LINES, deaths=0)
     job.require_no_actor_left()
     recoveries.add(Recovery("S3, down for 60 s", seconds, "a shard is written, from its return", rework, GOOD_LINES))
+
+
+def test_a_registry_that_dies_while_the_storage_is_down_comes_back_with_it_and_adopts_the_driver(
+    stack: RunningStack,
+    proxy: FaultyProxy,
+    journal: Journal,
+    data: bytes,
+    undisturbed: Undisturbed,
+    recoveries: Recoveries,
+) -> None:
+    before = journal.texts()
+    job = DisturbedJob(stack, "registry-dies-without-storage", data)
+    kept = job.wait_for_shards(3)
+    drivers = pids_of(stack.process.pid, "driver")
+    proxy.go_down()
+    try:
+        kill_one(stack.process.pid, "registry")
+        # Longer than the registry tries one call.
+        down_until = time.monotonic() + REGISTRY_DOWN_SECONDS
+        while time.monotonic() < down_until:
+            assert job.state() is None, "nobody can know the job's state now"
+            time.sleep(2)
+        assert pids_of(stack.process.pid, "registry")
+    finally:
+        proxy.come_up()
+    seconds = seconds_until(job.state, "the API knows the job again", time.monotonic())
+    assert set(pids_of(stack.process.pid, "driver")) <= set(drivers)
+    job.require_whole(undisturbed, kept)
+    rework = job.require_little_rework(journal, before, GOOD_LINES, deaths=0)
+    job.require_no_actor_left()
+    recoveries.add(
+        Recovery(
+            "registry, while S3 is down", seconds, "the API tells the job's state, from its return", rework, GOOD_LINES
+        )
+    )
 
 
 @pytest.mark.parametrize(

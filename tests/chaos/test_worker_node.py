@@ -37,7 +37,7 @@ def test_a_worker_nodes_classifiers_move_to_another_node(
             kill_if_alive(pid)
         seconds = seconds_until(lambda: journal.writers() - writers, "a classifier works on another node", killed_at)
         job.require_whole(undisturbed, kept)
-        # What was read or classified but not yet written lay in the node's memory.
+        # Beside what the classifiers had in hand, a receipt may have been in the node's memory only.
         rework = job.require_little_rework(journal, 0, GOOD_LINES, deaths=1 + len(lost))
         job.require_no_actor_left()
     recoveries.add(Recovery("worker node", seconds, "a classifier works on another node", rework, GOOD_LINES))

@@ -45,6 +45,27 @@ def test_a_cancelled_job_does_not_count_until_it_is_resumed_and_completes(stack:
         assert (total["jobs"], total["items"], total["tokens"]) == (1, 300, state["actual_tokens"])
 
 
+def test_preview_calls_are_counted_soon_after_they_were_answered(stack: RunningStack) -> None:
+    with stack.client(stack.new_key("trying")) as client:
+        labels = ["billing", "praise"]
+        one = client.post("/v1/classify", json={"text": "I was charged twice", "labels": labels}).json()
+        many = client.post("/v1/tag/batch", json={"texts": ["Love it!", "", "Refund me"], "labels": labels}).json()
+        assert client.post("/v1/classify", json={"text": "", "labels": labels}).status_code == 422
+        deadline = time.monotonic() + 30
+        while (total := client.get("/v1/usage").json()["total"])["calls"] < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        tokens = one["tokens"] + many["total_tokens"]
+        assert total == {
+            "jobs": 0,
+            "items": 4,
+            "items_failed": 1,
+            "calls": 2,
+            "tokens": tokens,
+            "cost_usd": round(tokens * 0.08 / 1_000_000, 6),
+        }
+
+
 def test_a_key_made_over_the_api_works_at_once_and_is_refused_soon_after_it_was_revoked(stack: RunningStack) -> None:
     with stack.client(stack.new_key("rotating")) as client:
         new = client.post("/v1/keys", json={"name": "next"}).json()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+from jsonschema import Draft202012Validator
 
-from tests.integration.service import RunningStack
+from tests.integration.service import RunningStack, run_to_end
 
 _SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -36,6 +38,20 @@ def test_every_call_that_is_described_asks_for_a_key_before_it_looks_at_anything
         assert described[path][method]["security"]
         answer = httpx.request(method, stack.url + path, content=b"{", headers={"Content-Type": "application/json"})
         assert answer.status_code == 401, (method, path, answer.text)
+
+
+def test_the_lines_of_files_are_described_as_they_are(stack: RunningStack) -> None:
+    document = httpx.get(f"{stack.url}/openapi.json").json()
+    line = {"$ref": "#/components/schemas/ResultLine", "components": document["components"]}
+    with stack.client(stack.new_key("described")) as client:
+        data = b'{"id":7,"text":"Love it!"}\noops\n{"text":"I was charged twice"}\n'
+        for mode, kind in (("single", "ClassifyLine"), ("multi", "TagLine")):
+            _, results = run_to_end(client, data, mode=mode)
+            for result, described in zip(results.splitlines(), (kind, "ErrorLine", kind), strict=True):
+                one = {"$ref": f"#/components/schemas/{described}", "components": document["components"]}
+                for schema in (line, one):
+                    Draft202012Validator(schema).validate(json.loads(result))
+    assert Draft202012Validator(line).is_valid({"label": "a"}) is False
 
 
 def test_the_documentation_page_needs_no_other_server(stack: RunningStack) -> None:

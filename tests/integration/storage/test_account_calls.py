@@ -15,7 +15,7 @@ from pipelines.layout import KEYS_PREFIX
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app import api
-from serve_app.accounts import ApiKey, create_key, revoke_key, store_key
+from serve_app.accounts import ApiKey, create_key, require_room, revoke_key, store_key
 from serve_app.api import build_app
 from serve_app.usage import Usage, UsageLedger
 from tests.integration.storage.conftest import S3Server
@@ -41,6 +41,7 @@ class KeyRegistry:
         self._store = store
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
+        require_room(self._store, key.account)
         store_key(self._store, key, key_hash)
 
     async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import InstalledEngine, compare, mean_figures, measure, render
+from benchmarks.accuracy import InstalledEngine, Request, compare, mean_figures, measure, render
 from benchmarks.evaluation_sets import read_sets
 from benchmarks.fit_calibration import fit_engine
 from models.embedding_classifier import EmbeddingClassifier
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_engine_that_is_always_right_measures_so(folder: Path) -> None:
     engine = InstalledEngine("words", WordEngine())
-    results = [measure(engine, data, "descriptions", 3, 2) for data in read_sets(folder)]
+    results = [measure(engine, data, Request("descriptions"), 2) for data in read_sets(folder)]
     by_set = {result.name: result.figures for result in results}
     assert by_set["choices"]["macro_f1"] == by_set["choices"]["accuracy"] == 1
     assert by_set["tags"]["average_precision"] == 1
@@ -61,6 +61,14 @@ def test_seeds_choose_other_examples(folder: Path) -> None:
     assert all(len(task.examples[label]) == 2 for task in tasks for label in LABELS)
     assert len({task.examples[LABELS[0]] for task in tasks}) > 1
     assert data.task("examples", 2, 1) == data.task("examples", 2, 1)
+
+
+def test_seeds_count_only_where_there_are_more_examples_than_are_sent(folder: Path) -> None:
+    engine = InstalledEngine("words", WordEngine())
+    data = read_sets(folder)[0]
+    few, all_there_are = (measure(engine, data, Request("examples", count), 3) for count in (2, 6))
+    assert (few.request, all_there_are.request) == ("2 examples", "6 examples")
+    assert (len(few.right), len(all_there_are.right)) == (3 * len(data.texts), len(data.texts))
 
 
 def test_a_change_since_the_recorded_run_is_told() -> None:

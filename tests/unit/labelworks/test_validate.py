@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 
-from labelworks.commands.validate import examine
+import labelworks
+from labelworks.commands.validate import _PRICE_PER_MILLION_TOKENS_USD, examine, tokens_by_length
+from labelworks.inputs import InputFile
+from models.registry import load_token_counter
 from pipelines.ndjson import parse_line, split_lines
 from pipelines.ranges import MAX_LINE_BYTES
+from pipelines.settings import Settings
 from tests.unit.pipelines.strategies import input_bytes
+
+SAMPLE = Path(labelworks.__file__).with_name("samples") / "reviews.ndjson"
 
 
 def words(texts: Sequence[str]) -> list[int]:
@@ -34,6 +42,28 @@ def test_it_counts_as_the_service_does(tmp_path_factory: pytest.TempPathFactory,
     if report.items or report.rejected is None:
         assert report.items == len(items)
         assert sum(report.errors.values()) == sum(item.error is not None for item in items)
+
+
+def test_it_works_where_only_the_client_is_installed(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"text":"I was charged twice"}\nbroken\n')
+    absent = ["ray", "boto3", "fastapi", "numpy", "pydantic_settings", "tokenizers", "openvino", "pyarrow"]
+    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from labelworks.cli import main; main()"
+    command = [sys.executable, "-c", code, "validate", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 3, found.stderr
+    assert "line 2: invalid_json" in found.stdout
+    assert "About 4 tokens by length" in found.stdout
+
+
+def test_tokens_by_length_are_near_those_of_the_default_model() -> None:
+    texts = [item["text"] for item in InputFile(SAMPLE).items() if item and isinstance(item.get("text"), str)]
+    counted = sum(load_token_counter("minilm").count(texts))
+    assert sum(tokens_by_length(texts)) == pytest.approx(counted, rel=0.15)
+
+
+def test_the_price_is_that_of_the_service() -> None:
+    assert Settings().price_per_million_tokens_usd == _PRICE_PER_MILLION_TOKENS_USD
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04zip", b"text,stars\nx,1\n"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from models.engines.minilm_reference import MiniLmReference
 from models.exceptions import EngineSelfCheckFailed
 from models.tokenization import TextTokenizer
 from models.weights import locate
+from models.window_encoder import WindowEncoder
 from tests.unit.models.golden import read_golden
 
 
@@ -64,6 +66,16 @@ def test_a_precision_that_computes_garbage_is_not_used(monkeypatch: pytest.Monke
     engine = load(threads=1, weights=None)
     assert engine.precision != "int8"
     assert mean_cosine(engine.encoder, stored) >= LEAST_COSINE[engine.precision]
+
+
+def test_a_precision_for_which_openvino_has_no_kernel_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*arguments: Any) -> WindowEncoder:
+        if "int8" in arguments:
+            raise RuntimeError("no kernel")
+        return build_encoder(*arguments)
+
+    monkeypatch.setattr("models.engines.minilm.build_encoder", build)
+    assert load(threads=1, weights=None).precision != "int8"
 
 
 def test_an_engine_that_is_wrong_in_every_precision_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.exceptions import InputRejected
+from pipelines.file_kind import describe, require_text
 from pipelines.ndjson import is_object, parse_line, split_lines
 from pipelines.ranges import cut_ranges, read_lines_of
-from pipelines.scan import RangeScan, describe, estimate_tokens, require_ndjson, require_text, scan_lines
+from pipelines.scan import RangeScan, estimate_tokens, require_ndjson, scan_lines
 from tests.unit.pipelines.strategies import input_bytes
 
 EXPECTED = '; expected NDJSON in UTF-8: one JSON object a line, such as {"text": "the text to classify"}'

@@ -28,6 +28,7 @@ from serve_app.accounts import (
     list_unlisted_keys,
     revoke_key,
 )
+from serve_app.embedded.stack import working_key
 from tests.unit.serve_app.memory_store import MemoryStore
 
 GUESS = "lw_" + "g" * 43
@@ -342,6 +343,19 @@ def test_a_creation_or_revocation_that_was_cut_off_leaves_no_key_that_is_not_lis
         directory(store).find(issued.secret)
     revoke_key(cast(ObjectStore, store), "acme", issued.key.id, keep_one=False)
     assert store.objects == {}
+
+
+def test_a_stack_keeps_its_key_until_that_is_revoked_and_then_has_another(store: MemoryStore) -> None:
+    bucket = cast(ObjectStore, store)
+    first = working_key(bucket, "acme", None)
+    assert working_key(bucket, "acme", first) == first
+    for _ in range(99):
+        made(store)
+    revoke_key(bucket, "acme", directory(store).find(first).id, keep_one=True)
+    made(store)
+    second = working_key(bucket, "acme", first)
+    assert second != first
+    assert directory(store).find(second).account == "acme"
 
 
 def test_an_account_has_a_hundred_keys_at_most(store: MemoryStore) -> None:
