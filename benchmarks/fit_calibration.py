@@ -1,6 +1,6 @@
 """Fits the numbers of models/calibration.json on evaluation sets and shows what they give on sets left out.
 
-    python -m benchmarks.fit_calibration --data FOLDER [--engines minilm,static] [--dry-run]
+    python -m benchmarks.fit_calibration --data FOLDER [--engines minilm,static,blend] [--dry-run]
 
 Every set weighs the same. The errors printed are of sets whose numbers were fitted on all the other sets.
 """
@@ -62,7 +62,7 @@ class Scored:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of evaluation sets")
-    parser.add_argument("--engines", default="minilm,static", help="comma-separated")
+    parser.add_argument("--engines", default="minilm,static,blend", help="comma-separated")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
     sets = read_sets(options.data)
@@ -83,7 +83,7 @@ def fit_engine(encoder: Encoder, sets: Sequence[EvaluationSet]) -> tuple[dict[st
     """An entry of calibration.json, and mean errors on left-out sets."""
     entry: dict[str, dict[str, Any]] = {"single": {}, "multi": {}, "detection": {}}
     errors: dict[str, float] = {}
-    measured = {s.name for s in sets if s.mode == "multi"}
+    measured = {s.name for s in sets if s.mode == "multi"} or {s.name for s in sets}
     fit = partial(fit_multi, measured=measured)
     for kind in KINDS:
         single = [scored for s in sets if s.mode == "single" for scored in choices(encoder, s, kind)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class LabelledExamples:
-    """Each text once: ``vectors`` (texts, dimension), ``belongs`` (texts, labels) 1 where a label lists it."""
+    """Each text once, in an order that is the texts' own: ``vectors`` (texts, dimension), ``belongs`` (texts,
+    labels) 1 where a label lists it."""
 
     vectors: Floats
     belongs: Floats
@@ -87,10 +89,16 @@ def encode_examples(
             listed.setdefault(text, []).append(place)
     if not listed:
         return None
-    belongs = np.zeros((len(listed), len(labels)))
-    for row, places in enumerate(listed.values()):
-        belongs[row, places] = 1
-    return LabelledExamples(encoder.encode(list(listed))[0].astype(np.float64), belongs)
+    texts = sorted(listed, key=_shuffling)
+    belongs = np.zeros((len(texts), len(labels)))
+    for row, text in enumerate(texts):
+        belongs[row, listed[text]] = 1
+    return LabelledExamples(encoder.encode(texts)[0].astype(np.float64), belongs)
+
+
+def _shuffling(text: str) -> bytes:
+    """Sorts texts in an order that means nothing and does not depend on the order in which they are sent."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusive: bool) -> ExampleHead:
@@ -223,11 +231,12 @@ def _held_out(
 
 
 def _folds(belongs: Floats) -> npt.NDArray[np.int64]:
-    """A label's examples in turn to all folds, starting at another fold for each label."""
-    first = belongs.argmax(axis=1)
-    seen = np.zeros(belongs.shape[1], np.int64)
-    folds = np.empty(len(first), np.int64)
-    for row, label in enumerate(first):
-        folds[row] = (seen[label] + label) % FOLDS
-        seen[label] += 1
+    """A label's examples in turn to all folds, starting at another fold for each label; examples that several
+    labels list together count as a label's of their own. Labels' places play no part."""
+    seen: dict[bytes, int] = {}
+    folds = np.empty(len(belongs), np.int64)
+    for row, labels in enumerate(belongs):
+        turn = seen.setdefault(labels.tobytes(), len(seen))
+        folds[row] = turn % FOLDS
+        seen[labels.tobytes()] = turn + 1
     return folds

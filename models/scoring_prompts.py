@@ -30,12 +30,6 @@ class LabelDirections:
     directions: Floats
     spread: float
 
-    def scores(self, vectors: npt.NDArray[np.floating]) -> Floats:
-        """Cosines to the directions, less their mean over the labels, of shape (texts, labels)."""
-        cosines: Floats = vectors @ self.directions.T
-        centred: Floats = cosines - cosines.mean(axis=1, keepdims=True)
-        return centred
-
     def towards(self, vectors: Floats, share: float) -> LabelDirections:
         """With label vectors moved to rows of ``vectors``; a zero row moves nothing."""
         given = np.linalg.norm(vectors, axis=1, keepdims=True) > 0
