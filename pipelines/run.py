@@ -21,7 +21,7 @@ from pipelines.progress import ProgressTracker
 from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
 from pipelines.results import bounded_range_bytes
 from pipelines.scan import RangeScan, require_ndjson, scan_lines
-from pipelines.settings import MIB, Settings
+from pipelines.settings import Settings
 from pipelines.shards import FinishedShard, ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan, save_plan
 
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 _SAMPLES = 4096
 _SAMPLES_PER_RANGE = 32
 _HEAD_BYTES = 64 * 1024
-# Up to here the whole input is read once and kept, instead of once for the scan and once to classify.
-_PREFETCH_BYTES = 4 * MIB
 _SCAN_CPUS = 0.1
 # A job undisturbed takes two: classifying what has no shard, and joining.
 _STEPS = 10
@@ -75,7 +73,7 @@ def run_job(
     that is not NDJSON, InputChanged when the input is overwritten meanwhile, StorageUnavailable.
     """
     observer.entered("scanning")
-    prefetched = job.read_all(store) if job.version.size <= _PREFETCH_BYTES else None
+    prefetched = job.read_all(store) if job.version.size <= settings.prefetch_bytes else None
     engine = fingerprint_for(settings, config.model)
     origin = ShardOrigin(job.version.etag, engine)
     plan = load_plan(store, job)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.settings import MIB
 from tests.integration.service import RunningStack
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """`labelworks dev` in a folder of its own, as a user runs it."""
-    with RunningStack.start(tmp_path_factory.mktemp("stack")) as running:
+    """`labelworks dev` in a folder of its own, as a user runs it; only that inputs of a few MB count as large."""
+    with RunningStack.start(tmp_path_factory.mktemp("stack"), LABELWORKS_PREFETCH_BYTES=str(4 * MIB)) as running:
         yield running
 
 
