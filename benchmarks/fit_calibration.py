@@ -1,6 +1,6 @@
 """Fits the numbers of models/calibration.json on evaluation sets and shows what they give on sets left out.
 
-    python -m benchmarks.fit_calibration --data FOLDER [--engines minilm,static] [--dry-run]
+    python -m benchmarks.fit_calibration --data FOLDER [--engines minilm,static,blend] [--dry-run]
 
 Every set weighs the same. The errors printed are of sets whose numbers were fitted on all the other sets.
 """
@@ -37,9 +37,10 @@ from models.task import ClassificationTask
 
 Floats = npt.NDArray[np.float64]
 Fitted = TypeVar("Fitted")
-UNFITTED = Calibration(1.0, (0.0, 1.0, 1.0), (0.0, 1.0))
+UNFITTED = Calibration(1.0, (0.0, 1.0, 1.0), (0.0, 1.0, 0.0))
 EXAMPLE_COUNTS = (8, 4)
 """Examples a label in the tasks of kind ``examples``: the numbers must serve few and many."""
+DETECTION_EXAMPLE_COUNTS = (8, 4, 2, 1)
 SCALES = np.round(np.geomspace(0.3, 3.0, 60), 3)
 THRESHOLD = 0.3
 """What a client gets that names none."""
@@ -52,7 +53,8 @@ DETECTED_LABELS = 12
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A set's scores for one kind of request; ``scores`` and ``truth`` of shape (texts, labels)."""
+    """A set's scores for one kind of request; ``scores`` and ``truth`` of shape (texts, labels), for a label that
+    stands alone ``scores`` of shape (texts, features)."""
 
     name: str
     scores: Floats
@@ -62,7 +64,7 @@ class Scored:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of evaluation sets")
-    parser.add_argument("--engines", default="minilm,static", help="comma-separated")
+    parser.add_argument("--engines", default="minilm,static,blend", help="comma-separated")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
     sets = read_sets(options.data)
@@ -83,7 +85,7 @@ def fit_engine(encoder: Encoder, sets: Sequence[EvaluationSet]) -> tuple[dict[st
     """An entry of calibration.json, and mean errors on left-out sets."""
     entry: dict[str, dict[str, Any]] = {"single": {}, "multi": {}, "detection": {}}
     errors: dict[str, float] = {}
-    measured = {s.name for s in sets if s.mode == "multi"}
+    measured = {s.name for s in sets if s.mode == "multi"} or {s.name for s in sets}
     fit = partial(fit_multi, measured=measured)
     for kind in KINDS:
         single = [scored for s in sets if s.mode == "single" for scored in choices(encoder, s, kind)]
@@ -112,16 +114,17 @@ def choices(encoder: Encoder, data: EvaluationSet, kind: Kind) -> list[Scored]:
 
 
 def detections(encoder: Encoder, data: EvaluationSet, kind: Kind) -> list[Scored]:
-    """Scores of labels that stand alone."""
+    """Scores of labels that stand alone, once for each count of examples."""
     answers = []
     vectors = encoder.encode(data.texts)[0]
-    task = data.task(kind, EXAMPLE_COUNTS[0])
-    for place, label in enumerate(data.labels[:DETECTED_LABELS]):
-        alone: ClassificationTask = replace(task, labels=(label,))
-        scorer: DetectionScorer = fit_detector(encoder, alone, UNFITTED)
-        truth = data.truth[:, [place]]
-        if truth.any() and not truth.all():
-            answers.append(Scored(data.name, scorer.scores(vectors), truth))
+    for count in DETECTION_EXAMPLE_COUNTS if kind == "examples" else (0,):
+        task = data.task(kind, count)
+        for place, label in enumerate(data.labels[:DETECTED_LABELS]):
+            alone: ClassificationTask = replace(task, labels=(label,))
+            scorer: DetectionScorer = fit_detector(encoder, alone, UNFITTED)
+            truth = data.truth[:, [place]]
+            if truth.any() and not truth.all():
+                answers.append(Scored(data.name, scorer.features(vectors), truth))
     return answers
 
 
@@ -203,7 +206,7 @@ def fit_detection(rows: Sequence[Scored]) -> list[float]:
 
 def detection_error(numbers: list[float], row: Scored) -> float:
     """Calibration error of texts drawn half from those with the label, by repeating the rarer ones."""
-    confidence = sigmoid(numbers[0] + numbers[1] * row.scores[:, 0])
+    confidence = sigmoid(numbers[0] + row.scores @ np.array(numbers[1:]))
     drawn = np.random.default_rng(0).choice(len(confidence), 2000, p=_balanced(row.truth))
     return reliability(confidence[drawn], row.truth[drawn, 0]).error
 

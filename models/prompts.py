@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from models.task import ClassificationTask
@@ -28,6 +29,8 @@ _JOINTS = re.compile(r"[_/]+")
 _CAMEL_CASE = re.compile(r"[a-z]{2,}(?:[A-Z][a-z]+)+")
 _HUMP = re.compile(r"(?=[A-Z])")
 _MOST_PHRASES = 16
+_INVISIBLE = ("Mn", "Cf", "Cc", "Zs")
+"""Unicode categories of what only changes how a sign looks: variation selectors, joiners, space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,20 @@ def _prompts(name: str, description: str, source_type: str | None) -> LabelPromp
 def spoken(name: str) -> str:
     """The words that an identifier joins: ``card_payment`` and ``cardPayment`` as card payment.
 
-    Names written as people write them stay as they are, iPhone, GitHub and e-mail among them.
+    Names written as people write them stay as they are, iPhone, GitHub and e-mail among them. A name of signs
+    alone, which encoders take for unknown words, is read by the signs' Unicode names: thumbs up sign.
     """
+    if not any(character.isalnum() for character in name):
+        return _named_signs(name) or name
     words = " ".join(_JOINTS.sub(" ", name).split())
     if _CAMEL_CASE.fullmatch(words):
         words = _HUMP.sub(" ", words).lower()
-    return words or name
+    return words
+
+
+def _named_signs(name: str) -> str:
+    visible = (character for character in name if unicodedata.category(character) not in _INVISIBLE)
+    return " ".join(unicodedata.name(character, character).lower() for character in visible)
 
 
 def _phrases(description: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ TRUST_PRIOR = 10.0
 FOLDS = 4
 ENOUGH_HELD_OUT = 400
 """Held-out examples that settle the penalty: with more examples than FOLDS times this, one fold is enough."""
+DOUBT = 1.5
+"""Nats of held-out log-loss by which examples must do better than the prompts alone to count for half."""
 _MOST_GAIN = 50.0
 _STEPS = 60
 _TOLERANCE = 0.01
@@ -33,7 +36,8 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class LabelledExamples:
-    """Each text once: ``vectors`` (texts, dimension), ``belongs`` (texts, labels) 1 where a label lists it."""
+    """Each text once, in an order that is the texts' own: ``vectors`` (texts, dimension), ``belongs`` (texts,
+    labels) 1 where a label lists it."""
 
     vectors: Floats
     belongs: Floats
@@ -49,6 +53,10 @@ class LabelledExamples:
         """Which labels have an example."""
         covered: npt.NDArray[np.bool_] = self.belongs.sum(axis=0) > 0
         return covered
+
+    def of_covered(self) -> LabelledExamples:
+        """The same texts in a task of the labels that have an example."""
+        return LabelledExamples(self.vectors, self.belongs[:, self.covered])
 
     def means(self) -> Floats:
         """The unit mean of each label's examples, zero for a label without."""
@@ -87,10 +95,16 @@ def encode_examples(
             listed.setdefault(text, []).append(place)
     if not listed:
         return None
-    belongs = np.zeros((len(listed), len(labels)))
-    for row, places in enumerate(listed.values()):
-        belongs[row, places] = 1
-    return LabelledExamples(encoder.encode(list(listed))[0].astype(np.float64), belongs)
+    texts = sorted(listed, key=_shuffling)
+    belongs = np.zeros((len(texts), len(labels)))
+    for row, text in enumerate(texts):
+        belongs[row, listed[text]] = 1
+    return LabelledExamples(encoder.encode(texts)[0].astype(np.float64), belongs)
+
+
+def _shuffling(text: str) -> bytes:
+    """Sorts texts in an order that means nothing and does not depend on the order in which they are sent."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusive: bool) -> ExampleHead:
@@ -100,7 +114,8 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusiv
     ``PENALTIES`` and ``LESS_OF_PROMPTS`` with the least log-loss in cross-validation: examples that do not predict
     each other change little. Labels that are not ``exclusive`` are never shifted as a whole, nor is the prompts'
     say halved. What changes exclusive labels is weighed by the odds that the held-out examples give it against
-    the prompts alone, so that a few examples at odds with each other leave a task as its prompts have it.
+    the prompts alone, with ``DOUBT`` as prior, so that few examples, or examples at odds with each other, leave a
+    task about as its prompts have it.
     """
     weights = examples.weights
     origin = (weights[:, None] * examples.vectors).mean(axis=0)
@@ -127,7 +142,7 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusiv
     head = data.fit(curvature, penalty).astype(np.float64)
     if exclusive:
         gain = prompts_alone.loss(_trust(prompts_alone)) - held_out.loss(_trust(held_out))
-        belief = 1 / (1 + math.exp(-max(gain, -_MOST_GAIN)))
+        belief = 1 / (1 + math.exp(-max(gain - DOUBT, -_MOST_GAIN)))
         share, head = 1 - belief + belief * share, belief * head
     slopes: Floats = right[kept].T @ head[:-1]
     return ExampleHead(share, slopes, CONSTANT * head[-1] - origin @ slopes, _trust(held_out) if enough else 1.0)
@@ -223,11 +238,12 @@ def _held_out(
 
 
 def _folds(belongs: Floats) -> npt.NDArray[np.int64]:
-    """A label's examples in turn to all folds, starting at another fold for each label."""
-    first = belongs.argmax(axis=1)
-    seen = np.zeros(belongs.shape[1], np.int64)
-    folds = np.empty(len(first), np.int64)
-    for row, label in enumerate(first):
-        folds[row] = (seen[label] + label) % FOLDS
-        seen[label] += 1
+    """A label's examples in turn to all folds, starting at another fold for each label; examples that several
+    labels list together count as a label's of their own. Labels' places play no part."""
+    seen: dict[bytes, int] = {}
+    folds = np.empty(len(belongs), np.int64)
+    for row, labels in enumerate(belongs):
+        turn = seen.setdefault(labels.tobytes(), len(seen))
+        folds[row] = turn % FOLDS
+        seen[labels.tobytes()] = turn + 1
     return folds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.fingerprint import engine_fingerprint
 from models.protocol import Engine, TokenCounter
-from models.registry import load_engine, load_token_counter, uses_gpu
+from models.registry import load_engine, load_token_counter, relative_speed, uses_gpu
 from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
@@ -35,6 +35,14 @@ def classifier_resources(settings: Settings, model: str) -> dict[str, float]:
     if runs_on_gpu(settings, model):
         return {"num_gpus": settings.classifier_gpus}
     return {"num_cpus": settings.classifier_cpus}
+
+
+def least_range_bytes(settings: Settings, model: str) -> int:
+    """How small a range may be: as much larger than the setting as the engine is fast, since what every range costs
+    beside its texts, some tenth of a second, would otherwise be most of a fast engine's job.
+    """
+    speed = 1 if uses_gpu(model) and not runs_on_gpu(settings, model) else relative_speed(model)
+    return min(settings.range_min_bytes * speed, settings.range_max_bytes)
 
 
 def fingerprint_for(settings: Settings, model: str) -> str:

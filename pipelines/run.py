@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from pipelines.dataset import classify_ranges
-from pipelines.engines import fingerprint_for, token_counter_for
+from pipelines.engines import fingerprint_for, least_range_bytes, token_counter_for
 from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
@@ -126,7 +126,7 @@ def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
 def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
     return cut_ranges(
         size,
-        min_bytes=settings.range_min_bytes,
+        min_bytes=least_range_bytes(settings, config.model),
         max_bytes=min(settings.range_max_bytes, bounded_range_bytes(config.task())),
         wanted=settings.ranges_per_job,
     )

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     classifiers_per_job: int | None = Field(None, ge=1, description="None: as many as are free.")
 
     # Pipeline
-    range_min_bytes: int = Field(128 * KIB, ge=1)
+    range_min_bytes: int = Field(128 * KIB, ge=1, description="Of the default engine; more for faster ones.")
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
     range_attempts: int = Field(

@@ -9,7 +9,7 @@ import pytest
 
 from models.engines.static import Static
 from models.registry import load_engine
-from models.task import ClassificationTask, Prediction
+from models.task import ClassificationTask, Mode, Prediction
 from tests.unit.models.conftest import AnyEngine
 from tests.unit.models.sample_texts import ODD, ORDINARY
 
@@ -81,3 +81,26 @@ def test_a_text_of_100_000_characters_gets_an_answer_about_what_it_says(static: 
     (prediction,) = static.bind(TOPICS).classify([("The match was won in the last minute. " * 2_700)[:100_000]])
     assert prediction.labels[0].label == "sport"
     assert prediction.tokens > 10_000
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_the_order_of_labels_and_of_their_examples_changes_no_confidence(engine: AnyEngine, mode: Mode) -> None:
+    examples = {
+        "delivery": (
+            "Where is my parcel?",
+            "The courier never came.",
+            "It has not arrived yet.",
+            "Left at the wrong door.",
+        ),
+        "billing": ("I was charged twice.", "The invoice is wrong.", "Please refund me.", "Why did the price go up?"),
+        "sport": ("They won the cup.", "A late goal.", "The match was cancelled.", "She ran a marathon."),
+        "software problem": ("It crashes at start.", "An error after the update.", "The app froze.", "Where is it?"),
+        "politics": ("The vote is on Sunday.", "The minister resigned.", "A new law.", "Why did the price go up?"),
+    }
+    task = replace(TOPICS, examples=examples, mode=mode, threshold=0.0)
+    turned = replace(
+        task,
+        labels=TOPICS.labels[2:] + TOPICS.labels[1::-1],
+        examples={label: texts[::-1] for label, texts in reversed(examples.items())},
+    )
+    assert_same(engine.bind(turned).classify(ORDINARY), engine.bind(task).classify(ORDINARY))

@@ -18,7 +18,12 @@ from models.task import ClassificationTask
         ("GitHub", "GitHub"),
         ("e-mail", "e-mail"),
         ("C++", "C++"),
-        ("___", "___"),
+        ("___", "low line low line low line"),
+        ("👍", "thumbs up sign"),
+        ("❤️", "heavy black heart"),
+        ("👍 good", "👍 good"),
+        ("★ ★", "black star black star"),
+        ("\u200d", "\u200d"),
         ("Größe_und_Farbe", "Größe und Farbe"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.registry import engine_names
-from pipelines.engines import classifier_resources
+from pipelines.engines import classifier_resources, least_range_bytes
 from pipelines.settings import Settings
 
 
@@ -29,3 +29,12 @@ def test_an_engine_of_the_operators_says_whether_it_uses_gpus() -> None:
     assert "num_gpus" in classifier_resources(settings, "models.engines.llm")
     assert "num_cpus" in classifier_resources(settings, "models.engines.minilm")
     assert "num_cpus" in classifier_resources(settings, "no.such.module")
+
+
+def test_ranges_of_fast_engines_are_larger_where_they_are_fast() -> None:
+    settings = Settings(range_min_bytes=1_000, range_max_bytes=20_000)
+    assert least_range_bytes(settings, "minilm") == least_range_bytes(settings, "no.such.module") == 1_000
+    assert least_range_bytes(settings, "static") == 20_000
+    assert least_range_bytes(settings, "embedding") == 1_000
+    on_gpus = settings.model_copy(update={"classifier_gpus": 1})
+    assert least_range_bytes(on_gpus, "embedding") == 16_000
