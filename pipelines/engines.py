@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.fingerprint import engine_fingerprint
 from models.protocol import Engine, TokenCounter
-from models.registry import load_engine, load_token_counter, relative_speed, uses_gpu
+from models.registry import engine_arithmetic, load_engine, load_token_counter, relative_speed, uses_gpu
 from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
@@ -45,11 +45,17 @@ def least_range_bytes(settings: Settings, model: str) -> int:
     return min(settings.range_min_bytes * speed, settings.range_max_bytes)
 
 
-def fingerprint_for(settings: Settings, model: str) -> str:
-    """Tells the version of all that decides a job's result lines: the engine that this process would load, and the
-    code that reads and writes lines.
+def arithmetic_for(settings: Settings, model: str) -> str:
+    """What a classifier on this node computes in, where that depends on the node."""
+    return "on a GPU" if runs_on_gpu(settings, model) else engine_arithmetic(model)
+
+
+def fingerprint_for(settings: Settings, model: str, arithmetic: str) -> str:
+    """Tells the version of all that decides a job's result lines: the engine that this process would load, the
+    ``arithmetic`` of the nodes that it is to run on, and the code that reads and writes lines.
     """
-    found = hashlib.sha256(engine_fingerprint(model, weights=settings.weights_of(model)).encode())
+    engine = engine_fingerprint(model, weights=settings.weights_of(model), arithmetic=arithmetic)
+    found = hashlib.sha256(engine.encode())
     for module in (ndjson, range_classifier, results):
         found.update(Path(module.__file__ or "").read_bytes())
     return found.hexdigest()[:32]

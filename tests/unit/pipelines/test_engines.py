@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.registry import engine_names
-from pipelines.engines import classifier_resources, least_range_bytes
+from pipelines.engines import arithmetic_for, classifier_resources, fingerprint_for, least_range_bytes
 from pipelines.settings import Settings
 
 
@@ -38,3 +38,16 @@ def test_ranges_of_fast_engines_are_larger_where_they_are_fast() -> None:
     assert least_range_bytes(settings, "embedding") == 1_000
     on_gpus = settings.model_copy(update={"classifier_gpus": 1})
     assert least_range_bytes(on_gpus, "embedding") == 16_000
+
+
+def test_a_job_on_nodes_that_compute_otherwise_has_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    here = arithmetic_for(settings, "minilm")
+    monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "another")
+    there = arithmetic_for(settings, "minilm")
+    assert fingerprint_for(settings, "minilm", here) != fingerprint_for(settings, "minilm", there)
+
+
+def test_the_cpu_of_a_node_with_a_gpu_does_not_matter_to_engines_that_use_it() -> None:
+    assert arithmetic_for(Settings(classifier_gpus=1), "embedding") == "on a GPU"
+    assert arithmetic_for(Settings(classifier_gpus=1), "minilm") == arithmetic_for(Settings(), "minilm") != "on a GPU"
