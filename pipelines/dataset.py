@@ -14,12 +14,14 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 
+from models.processors import limit_tokenizer_threads
 from pipelines.attempts import Attempt
-from pipelines.engines import arithmetic_for, classifier_resources, engine_for
+from pipelines.engines import arithmetic_for, classifier_resources, engine_for, threads_of_classifier
 from pipelines.exceptions import OtherArithmetic
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
+from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
 from pipelines.range_classifier import classify_range
@@ -96,7 +98,8 @@ class RangeSource(Datasource):
 
 
 class ClassifierActor:
-    """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
+    """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time; the job has so many
+    ``classifiers`` in all.
 
     Writes the range's shard itself: were that a further operator, ranges that are classified and not yet written would
     pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
@@ -117,6 +120,7 @@ class ClassifierActor:
         config: JobConfig,
         origin: ShardOrigin,
         arithmetic: str,
+        classifiers: int,
         watcher: Any,
         log_fields: Fields,
     ) -> None:
@@ -127,7 +131,9 @@ class ClassifierActor:
         self._task = config.task()
         self._arithmetic = (arithmetic, arithmetic_for(settings, config.model))
         self._model = config.model
-        engine = engine_for(settings, config.model)
+        threads = threads_of_classifier(settings, config.model, classifiers, node_resources())
+        limit_tokenizer_threads(threads)
+        engine = engine_for(settings, config.model, threads)
         self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
         self._watcher = watcher
 
@@ -206,7 +212,7 @@ def classify_ranges(
         ClassifierActor,
         batch_size=1,
         batch_format="pyarrow",
-        fn_constructor_args=(store, settings, job, config, origin, arithmetic, watcher, process_fields()),
+        fn_constructor_args=(store, settings, job, config, origin, arithmetic, pool, watcher, process_fields()),
         compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
         **resources,
     )

@@ -22,6 +22,7 @@ from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
+from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
@@ -144,18 +145,12 @@ def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
 def _classifiers_arithmetic(settings: Settings, model: str) -> str:
     """What the nodes compute in that classify: this one where it may be one of them, else the first that is free."""
     here = arithmetic_for(settings, model)
-    if not here or runs_on_gpu(settings, model) or _has_processors():
+    # The head of a cluster may be kept for the service alone.
+    if not here or runs_on_gpu(settings, model) or node_resources().get("CPU", 0) > 0:
         return here
     asked = ray.remote(arithmetic_for).options(**classifier_resources(settings, model), max_retries=-1)
     there: str = ray.get(asked.remote(settings, model))
     return there
-
-
-def _has_processors() -> bool:
-    """Whether Ray may start what asks for CPUs on this node; a cluster's head may be kept for the service alone."""
-    own = ray.get_runtime_context().get_node_id()
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    return any(node["NodeID"] == own and node["Resources"].get("CPU", 0) > 0 for node in nodes)
 
 
 def _finished(

@@ -16,6 +16,8 @@ from pipelines.shards import ShardOrigin
 
 def test_a_node_whose_cpu_computes_otherwise_than_the_job_classifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "int8 and f32")
+    monkeypatch.setattr("pipelines.dataset.node_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr("pipelines.dataset.limit_tokenizer_threads", lambda threads: None)
     settings = Settings(
         models=("minilm",), s3_endpoint="http://127.0.0.1:9", s3_access_key="none", s3_secret_key="none"
     )
@@ -26,6 +28,7 @@ def test_a_node_whose_cpu_computes_otherwise_than_the_job_classifies_nothing(mon
         JobConfig(labels=("a", "b"), model="minilm"),
         ShardOrigin("one", "engine"),
         "int8 and bf16",
+        1,
         None,
         {},
     )
