@@ -21,7 +21,7 @@ STATIC_SHARE = 0.2
 class Blend:
     """Loaded weights; ``encoder`` is what any number of tasks share."""
 
-    info = EngineInfo(NAME, "cpu", "per_text")
+    info = EngineInfo(NAME, "cpu")
 
     def __init__(self, encoder: PairedEncoder) -> None:
         self.encoder = encoder

@@ -119,7 +119,7 @@ class Embedding:
     """Loaded weights; ``encoder`` is what any number of tasks share."""
 
     def __init__(self, encoder: TorchEncoder, device: Literal["cpu", "cuda"]) -> None:
-        self.info = EngineInfo(NAME, device, "per_text")
+        self.info = EngineInfo(NAME, device)
         self.encoder = encoder
         self.waits = encoder.waits
 

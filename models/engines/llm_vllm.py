@@ -1,8 +1,8 @@
 """Any language model that vLLM runs: one request a text and question, answered with its choices' log-probabilities.
 
 vLLM keeps the keys and values of what requests have in common, the prompt's head and a text with several questions.
-Its log-probabilities may depend in their last digits on what else is in a batch, unless VLLM_BATCH_INVARIANT=1 is set on
-hardware that supports it.
+Its log-probabilities may depend in their last digits on what else is in a batch, unless VLLM_BATCH_INVARIANT=1 is set
+on hardware that supports it.
 """
 
 from __future__ import annotations

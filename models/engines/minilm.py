@@ -64,7 +64,7 @@ LEAST_COSINE: Mapping[Precision, float] = {"int8": 0.995, "bf16": 0.999, "f32": 
 class MiniLm:
     """Loaded weights; ``encoder`` is what any number of tasks share, ``precision`` what it computes in."""
 
-    info = EngineInfo(NAME, "cpu", "per_text")
+    info = EngineInfo(NAME, "cpu")
 
     def __init__(self, encoder: Encoder, precision: Precision) -> None:
         self.encoder = encoder

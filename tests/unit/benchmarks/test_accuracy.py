@@ -17,7 +17,7 @@ LABELS = ("sport", "money", "weather")
 
 
 class WordEngine:
-    info = EngineInfo("words", "cpu", "per_text")
+    info = EngineInfo("words", "cpu")
     encoder = WordEncoder()
 
     def bind(self, task: ClassificationTask) -> EmbeddingClassifier:
