@@ -57,7 +57,7 @@ MOST_STREAMS = 8
 """Each stream holds some 20 MB of its own."""
 
 Precision = Literal["int8", "bf16", "f32"]
-LEAST_COSINE: Mapping[Precision, float] = {"int8": 0.99, "bf16": 0.999, "f32": 0.9999}
+LEAST_COSINE: Mapping[Precision, float] = {"int8": 0.995, "bf16": 0.999, "f32": 0.9999}
 """The least mean cosine to the stored exact vectors at which a precision is trusted."""
 
 
@@ -81,7 +81,7 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
     32-bit arithmetic gives the stored vectors.
     """
     files = locate(WEIGHTS, weights)
-    tokenizer = TextTokenizer(files["tokenizer.json"])
+    tokenizer = TextTokenizer(files["tokenizer.json"], literal=True)
     tensors = read_weights(files["model.safetensors"])
     reference = MiniLmReference.read()
     for precision in usable_precisions(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
@@ -102,7 +102,7 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(locate(WEIGHTS, weights, ("tokenizer.json",))["tokenizer.json"])
+    return TextTokenizer(locate(WEIGHTS, weights, ("tokenizer.json",))["tokenizer.json"], literal=True)
 
 
 def usable_precisions(capabilities: Collection[str]) -> tuple[Precision, ...]:

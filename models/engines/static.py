@@ -94,12 +94,12 @@ def load(threads: int | None, weights: str | None) -> Static:
     """Raises ModelUnavailable when the weights are missing or damaged."""
     files = locate(WEIGHTS, weights)
     embeddings = load_file(files[EMBEDDING])["embedding.weight"].astype(np.float32)
-    tokenizer = TextTokenizer(files[TOKENIZER], WORDS)
+    tokenizer = TextTokenizer(files[TOKENIZER], WORDS, literal=True)
     return Static(StaticEncoder(tokenizer, embeddings, threads or usable_processors()))
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(locate(WEIGHTS, weights, (TOKENIZER,))[TOKENIZER], WORDS)
+    return TextTokenizer(locate(WEIGHTS, weights, (TOKENIZER,))[TOKENIZER], WORDS, literal=True)
 
 
 def _summing(embeddings: npt.NDArray[np.float32], threads: int) -> ov.CompiledModel:
