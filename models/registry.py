@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, cast
@@ -53,6 +54,14 @@ def uses_gpu(name: str) -> bool:
     except (ImportError, UnknownEngine):
         # It fails where it is loaded, for the job that asks for it, not for whoever counts GPUs.
         return False
+
+
+def engine_arithmetic(name: str) -> str:
+    """What the engine computes in on this machine's CPU, where CPUs differ in that: what its module's ``arithmetic()``
+    says; "" where it has none. Raises UnknownEngine.
+    """
+    hook: Callable[[], str] | None = getattr(_module(name), "arithmetic", None)
+    return hook() if hook else ""
 
 
 def relative_speed(name: str) -> int:

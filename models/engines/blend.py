@@ -37,5 +37,10 @@ def load(threads: int | None, weights: str | None) -> Blend:
     return Blend(PairedEncoder(first, second, STATIC_SHARE))
 
 
+def arithmetic() -> str:
+    """That of ``minilm``: the other half is computed alike everywhere."""
+    return minilm.arithmetic()
+
+
 def load_token_counter(weights: str | None) -> TextTokenizer:
     return minilm.load_token_counter(weights)
