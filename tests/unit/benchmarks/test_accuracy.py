@@ -71,6 +71,21 @@ def test_seeds_count_only_where_there_are_more_examples_than_are_sent(folder: Pa
     assert (len(few.right), len(all_there_are.right)) == (3 * len(data.texts), len(data.texts))
 
 
+def test_requests_leave_out_descriptions_or_the_examples_of_some_labels(folder: Path) -> None:
+    data = read_sets(folder)[0]
+    bare, half = (
+        Request("examples", 2, described=False),
+        Request("examples", 2, covered=0.5),
+    )
+    assert (bare.name, half.name) == ("2 examples without descriptions", "2 examples of 50% of labels")
+    task = data.task("examples", 2, 0, described=False)
+    assert not task.descriptions
+    assert set(task.examples) == set(LABELS)
+    kept = {label for seed in range(9) for label in data.task("examples", 2, seed, covered=0.5).examples}
+    assert len(data.task("examples", 2, 0, covered=0.5).examples) == 2
+    assert kept == set(LABELS)
+
+
 def test_a_change_since_the_recorded_run_is_told() -> None:
     told = compare({"words labels": {"macro_f1": 0.5}}, {"words labels": {"macro_f1": 0.4}})
     assert "words labels macro_f1: 0.4000 -> 0.5000" in told
