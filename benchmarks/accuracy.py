@@ -1,11 +1,11 @@
 """How right and how honest the answers are, on every evaluation set, for every installed engine.
 
-    python -m benchmarks.accuracy --data FOLDER [--engines minilm,static] [--examples 8,4] [--seeds 3]
+    python -m benchmarks.accuracy --data FOLDER [--engines minilm,static] [--examples 8,4,2,1] [--seeds 3]
         [--out DIR] [--record]
 
-Three kinds of request: labels only, with descriptions, with descriptions and examples. Prints a table and the
-changes since the last recorded run; ``--record`` makes this run the recorded one. ``--out`` gets the table, all
-figures as JSON and reliability diagrams. The last line printed is JSON.
+Requests: labels only; with descriptions; with descriptions and examples, of all labels or of half of them; with
+examples and no descriptions. Prints a table and the changes since the last recorded run; ``--record`` makes this run
+the recorded one. ``--out`` gets the table, all figures as JSON and reliability diagrams. The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -44,14 +44,20 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a task says of its labels; ``examples`` so many a label, for the kind of that name."""
+    """What a task says of its labels; ``examples`` so many a label, for the kind of that name, and with
+    ``described`` descriptions too. ``covered`` is the share of labels that have examples."""
 
     kind: Kind
     examples: int = 0
+    described: bool = True
+    covered: float = 1.0
 
     @property
     def name(self) -> str:
-        return f"{self.examples} examples" if self.kind == "examples" else self.kind
+        if self.kind != "examples":
+            return self.kind
+        of = "" if self.covered == 1 else f" of {self.covered:.0%} of labels"
+        return f"{self.examples} examples{of}" + ("" if self.described else " without descriptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +93,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of evaluation sets")
     parser.add_argument("--engines", help="comma-separated; default: all that are installed")
-    parser.add_argument("--examples", default="8,4", help="examples a label, one run each (default 8,4)")
+    parser.add_argument("--examples", default="8,4,2,1", help="examples a label (default 8,4,2,1)")
     parser.add_argument("--seeds", type=int, default=3, help="choices of examples, where a set has more")
     parser.add_argument("--out", type=Path, help="folder for table, figures and diagrams")
     parser.add_argument("--record", action="store_true", help="compare later runs with this one")
     options = parser.parse_args(arguments)
     sets = read_sets(options.data)
+    counts = [int(count) for count in options.examples.split(",")]
     requests = [Request(kind) for kind in KINDS if kind != "examples"]
-    requests += [Request("examples", int(count)) for count in options.examples.split(",")]
+    requests += [Request("examples", count) for count in counts]
+    requests += [Request("examples", count, described=False) for count in counts]
+    requests.append(Request("examples", counts[0], covered=0.5))
     results: list[Measured] = []
     for engine in installed(options.engines.split(",") if options.engines else None):
         results += [measure(engine, data, request, options.seeds) for request in requests for data in sets]
     means = mean_figures(results)
-    table = render(results, means)
+    by_engine = [[one for one in results if one.engine == name] for name in dict.fromkeys(r.engine for r in results)]
+    table = "\n\n".join(render(ours, mean_figures(ours)) for ours in by_engine)
     print(table)
     print(compare(means, json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}))
     if options.out is not None:
@@ -124,8 +134,9 @@ def installed(names: Sequence[str] | None) -> list[InstalledEngine]:
 
 def measure(engine: InstalledEngine, data: EvaluationSet, request: Request, seeds: int) -> Measured:
     """Mean figures over the seeds, which matter only where they choose among more examples than are sent."""
-    spare = request.examples and any(len(texts) > request.examples for texts in data.examples.values())
-    runs = [_measure_once(engine, data, request, seed) for seed in range(seeds if spare else 1)]
+    spare = request.covered < 1 or any(len(texts) > request.examples for texts in data.examples.values())
+    drawn = request.kind == "examples" and spare
+    runs = [_measure_once(engine, data, request, seed) for seed in range(seeds if drawn else 1)]
     figures = {name: float(np.mean([run.figures[name] for run in runs])) for name in runs[0].figures}
     confidence = np.concatenate([run.confidence for run in runs])
     right = np.concatenate([run.right for run in runs])
@@ -133,7 +144,8 @@ def measure(engine: InstalledEngine, data: EvaluationSet, request: Request, seed
 
 
 def _measure_once(engine: InstalledEngine, data: EvaluationSet, request: Request, seed: int) -> Measured:
-    predictions = engine.bind(data.task(request.kind, request.examples, seed)).classify(data.texts)
+    task = data.task(request.kind, request.examples, seed, request.described, request.covered)
+    predictions = engine.bind(task).classify(data.texts)
     places = {label: place for place, label in enumerate(data.labels)}
     answers = np.zeros(data.truth.shape)
     for row, prediction in enumerate(predictions):

@@ -33,27 +33,30 @@ class EvaluationSet:
     texts: tuple[str, ...]
     truth: Truth
 
-    def task(self, kind: Kind, examples_a_label: int = 0, seed: int = 0) -> ClassificationTask:
+    def task(
+        self, kind: Kind, examples_a_label: int = 0, seed: int = 0, described: bool = True, covered: float = 1.0
+    ) -> ClassificationTask:
         """What a client would send; threshold 0, so that a ``multi`` answer tells every label's confidence.
 
-        Seeds choose which examples are sent, if there are more.
+        Seeds choose which examples are sent, if there are more, and of which labels if only a share is ``covered``.
         """
         return ClassificationTask(
             labels=self.labels,
-            descriptions={} if kind == "labels" else self.descriptions,
-            examples=self._chosen(examples_a_label, seed) if kind == "examples" else {},
+            descriptions=self.descriptions if described and kind != "labels" else {},
+            examples=self._chosen(examples_a_label, seed, covered) if kind == "examples" else {},
             source_type=self.source_type,
             mode=self.mode,
             threshold=0.0,
         )
 
-    def _chosen(self, count: int, seed: int) -> dict[str, tuple[str, ...]]:
+    def _chosen(self, count: int, seed: int, covered: float) -> dict[str, tuple[str, ...]]:
         random = np.random.default_rng(seed)
         chosen = {}
         for label, texts in self.examples.items():
             places = sorted(random.permutation(len(texts))[:count])
             chosen[label] = tuple(texts[place] for place in places)
-        return chosen
+        kept = random.permutation(list(chosen))[: round(covered * len(chosen))]
+        return {label: texts for label, texts in chosen.items() if label in kept}
 
 
 def read_sets(folder: Path) -> list[EvaluationSet]:

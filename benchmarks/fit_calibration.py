@@ -37,9 +37,10 @@ from models.task import ClassificationTask
 
 Floats = npt.NDArray[np.float64]
 Fitted = TypeVar("Fitted")
-UNFITTED = Calibration(1.0, (0.0, 1.0, 1.0), (0.0, 1.0))
+UNFITTED = Calibration(1.0, (0.0, 1.0, 1.0), (0.0, 1.0, 0.0))
 EXAMPLE_COUNTS = (8, 4)
 """Examples a label in the tasks of kind ``examples``: the numbers must serve few and many."""
+DETECTION_EXAMPLE_COUNTS = (8, 4, 2, 1)
 SCALES = np.round(np.geomspace(0.3, 3.0, 60), 3)
 THRESHOLD = 0.3
 """What a client gets that names none."""
@@ -52,7 +53,8 @@ DETECTED_LABELS = 12
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A set's scores for one kind of request; ``scores`` and ``truth`` of shape (texts, labels)."""
+    """A set's scores for one kind of request; ``scores`` and ``truth`` of shape (texts, labels), for a label that
+    stands alone ``scores`` of shape (texts, features)."""
 
     name: str
     scores: Floats
@@ -112,16 +114,17 @@ def choices(encoder: Encoder, data: EvaluationSet, kind: Kind) -> list[Scored]:
 
 
 def detections(encoder: Encoder, data: EvaluationSet, kind: Kind) -> list[Scored]:
-    """Scores of labels that stand alone."""
+    """Scores of labels that stand alone, once for each count of examples."""
     answers = []
     vectors = encoder.encode(data.texts)[0]
-    task = data.task(kind, EXAMPLE_COUNTS[0])
-    for place, label in enumerate(data.labels[:DETECTED_LABELS]):
-        alone: ClassificationTask = replace(task, labels=(label,))
-        scorer: DetectionScorer = fit_detector(encoder, alone, UNFITTED)
-        truth = data.truth[:, [place]]
-        if truth.any() and not truth.all():
-            answers.append(Scored(data.name, scorer.scores(vectors), truth))
+    for count in DETECTION_EXAMPLE_COUNTS if kind == "examples" else (0,):
+        task = data.task(kind, count)
+        for place, label in enumerate(data.labels[:DETECTED_LABELS]):
+            alone: ClassificationTask = replace(task, labels=(label,))
+            scorer: DetectionScorer = fit_detector(encoder, alone, UNFITTED)
+            truth = data.truth[:, [place]]
+            if truth.any() and not truth.all():
+                answers.append(Scored(data.name, scorer.features(vectors), truth))
     return answers
 
 
@@ -203,7 +206,7 @@ def fit_detection(rows: Sequence[Scored]) -> list[float]:
 
 def detection_error(numbers: list[float], row: Scored) -> float:
     """Calibration error of texts drawn half from those with the label, by repeating the rarer ones."""
-    confidence = sigmoid(numbers[0] + numbers[1] * row.scores[:, 0])
+    confidence = sigmoid(numbers[0] + row.scores @ np.array(numbers[1:]))
     drawn = np.random.default_rng(0).choice(len(confidence), 2000, p=_balanced(row.truth))
     return reliability(confidence[drawn], row.truth[drawn, 0]).error
 

@@ -17,7 +17,7 @@ _BATCH = 50
 
 
 class SleepingEngine:
-    info = EngineInfo("sleeping", "cpu", "per_text")
+    info = EngineInfo("sleeping", "cpu")
 
     def bind(self, task: ClassificationTask) -> Classifier:
         return SleepingClassifier(task.labels[0], float(os.environ[SECONDS_PER_TEXT]))

@@ -4,54 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from models.protocol import Counts
 
 
-class Shapes(Protocol):
-    """Which shapes batches may have."""
-
-    def width(self, length: int) -> int:
-        """The width of a batch whose longest window has this length."""
-        ...
-
-    def members(self, width: int, lengths: Counts) -> int:
-        """How many of the windows of these lengths, the longest first, fit into a batch; at least one."""
-        ...
-
-    def rows(self, width: int, members: int) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class BatchShapes:
-    """Shapes for engines that work on padding as on tokens.
-
-    A width is a multiple of ``step``; a batch of width ``w`` always has ``budget // w`` rows (at least
-    one), so the shapes are few and an engine that compiles a kernel for each keeps a flat memory.
-    """
-
-    budget: int
-    step: int
-
-    def width(self, length: int) -> int:
-        return _round_up(length, self.step)
-
-    def members(self, width: int, lengths: Counts) -> int:
-        return min(len(lengths), self.rows(width))
-
-    def rows(self, width: int, members: int = 1) -> int:
-        return max(1, self.budget // width)
-
-
 @dataclass(frozen=True, slots=True)
 class PackedShapes:
-    """Shapes for engines that leave padding out of most of their work.
+    """Which shapes batches may have, for engines that leave padding out of most of their work.
 
-    A batch has at most ``tokens`` tokens, at most ``cells`` with the padding to its width, a multiple of ``step``,
-    and a row for each member; both must be as long as the longest window.
+    A batch has at most ``tokens`` tokens and at most ``cells`` with the padding to its width, a multiple of ``step``;
+    both must be as long as the longest window.
     """
 
     tokens: int
@@ -59,26 +23,24 @@ class PackedShapes:
     step: int
 
     def width(self, length: int) -> int:
+        """The width of a batch whose longest window has this length."""
         return _round_up(length, self.step)
 
     def members(self, width: int, lengths: Counts) -> int:
+        """How many of the windows of these lengths, the longest first, fit into a batch; at least one."""
         first = lengths[: max(1, self.cells // width)]
         return max(1, int(np.searchsorted(np.cumsum(first), self.tokens, side="right")))
-
-    def rows(self, width: int, members: int) -> int:
-        return members
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Which windows go together: ``members`` are their indexes; rows beyond them are dummies."""
+    """Which windows go together: ``members`` are their indexes."""
 
     members: Counts
     width: int
-    rows: int
 
 
-def plan_batches(lengths: Counts, shapes: Shapes) -> Iterator[Batch]:
+def plan_batches(lengths: Counts, shapes: PackedShapes) -> Iterator[Batch]:
     """Every window once, longest first, equals in their order; a batch is as wide as its longest needs."""
     order = np.argsort(-lengths, kind="stable")
     descending = lengths[order]
@@ -86,7 +48,7 @@ def plan_batches(lengths: Counts, shapes: Shapes) -> Iterator[Batch]:
     while start < len(order):
         width = shapes.width(int(descending[start]))
         members = shapes.members(width, descending[start:])
-        yield Batch(order[start : start + members], width, shapes.rows(width, members))
+        yield Batch(order[start : start + members], width)
         start += members
 
 

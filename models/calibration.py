@@ -27,12 +27,12 @@ class Calibration:
 
     ``single``: what a scorer's log-odds are multiplied by.
     ``multi``: a, b, c of a label's log-odds a + b * s + c * (s - soft maximum of s over the labels).
-    ``detection``: a, b of the only label's log-odds a + b * s.
+    ``detection``: a, b, c of the only label's log-odds a + b * s + c * (share of examples in its vector).
     """
 
     single: float
     multi: tuple[float, float, float]
-    detection: tuple[float, float]
+    detection: tuple[float, float, float]
 
 
 def request_kind(task: ClassificationTask) -> Kind:
@@ -47,9 +47,7 @@ def calibration(engine: str, kind: Kind) -> Calibration:
     """The fitted numbers of an engine; those of ``LIKE`` for an engine that was never fitted."""
     fitted = _fitted()
     entry = fitted.get(engine, fitted[LIKE])
-    a, b, c = entry["multi"][kind]
-    offset, slope = entry["detection"][kind]
-    return Calibration(entry["single"][kind], (a, b, c), (offset, slope))
+    return Calibration(entry["single"][kind], tuple(entry["multi"][kind]), tuple(entry["detection"][kind]))
 
 
 def single_probabilities(logits: Floats) -> Floats:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.exceptions import UnusableProbabilities
 from models.protocol import Counts
 from models.task import ClassificationTask, Prediction, ScoredLabel
 
@@ -17,7 +18,13 @@ DECIMALS = 4
 def decide(
     task: ClassificationTask, probabilities: npt.NDArray[np.floating], tokens: Counts | Sequence[int]
 ) -> list[Prediction]:
-    """One prediction a row of ``probabilities`` (texts, labels); of equals the label named first wins."""
+    """One prediction a row of ``probabilities`` (texts, labels); of equals the label named first wins.
+
+    Raises UnusableProbabilities where one is not a finite number: such an answer has no meaning, nor a place in JSON.
+    """
+    if not np.isfinite(probabilities).all():
+        unusable = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        raise UnusableProbabilities(unusable, len(probabilities))
     rounded = probabilities.astype(np.float64).round(DECIMALS)
     if task.mode == "single":
         # Among all the digits: two labels that round alike still differ.

@@ -21,3 +21,13 @@ class ModelUnavailable(ModelError):
 
 class EngineSelfCheckFailed(ModelError):
     """An engine's vectors differ from the reference even in its most exact arithmetic."""
+
+
+class UnusableProbabilities(ModelError):
+    """An engine computed not-a-number or infinity where a probability is due."""
+
+    def __init__(self, texts: int, of: int) -> None:
+        super().__init__(
+            f"The engine computed probabilities that are not finite numbers for {texts} of {of} texts. Where that "
+            f"happens often its weights are damaged or too large for its arithmetic: use others."
+        )

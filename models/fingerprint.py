@@ -21,13 +21,14 @@ _SAMPLE_BYTES = 16 * 1024
 
 
 @lru_cache(maxsize=8)
-def engine_fingerprint(name: str, *, weights: str | None = None) -> str:
-    """A hash of the engine's name, the code and the calibration that it runs on, its libraries and its weights.
+def engine_fingerprint(name: str, *, weights: str | None = None, arithmetic: str = "") -> str:
+    """A hash of the engine's name, the code and the calibration that it runs on, its libraries, its weights, and the
+    ``arithmetic`` that it computes in (models.registry.engine_arithmetic, of the machine that it runs on).
 
     Costs milliseconds: of each file in a ``weights`` folder evenly spaced parts are read, in which other weights are
     other numbers. A hub name stands for what was downloaded under it. Raises UnknownEngine.
     """
-    found = hashlib.sha256(name.encode())
+    found = hashlib.sha256(f"{name}\n{arithmetic}\n".encode())
     for path in sorted(_walk(files("models")), key=str):
         if path.name.endswith((".py", ".json")):
             found.update(path.read_bytes())

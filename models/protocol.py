@@ -19,11 +19,10 @@ OnBatch = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine needs and what a text costs on it."""
+    """What an engine is called and what it computes on."""
 
     name: str
     device: Literal["cpu", "cuda"]
-    cost: Literal["per_text", "per_text_and_label"]
 
 
 class Encoder(Protocol):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -55,6 +57,14 @@ def uses_gpu(name: str) -> bool:
         return False
 
 
+def engine_arithmetic(name: str) -> str:
+    """What the engine computes in on this machine's CPU, where CPUs differ in that: what its module's ``arithmetic()``
+    says; "" where it has none. Raises UnknownEngine.
+    """
+    hook: Callable[[], str] | None = getattr(_module(name), "arithmetic", None)
+    return hook() if hook else ""
+
+
 def relative_speed(name: str) -> int:
     """About how many times as many bytes of text a second as ``minilm`` an engine takes, on the hardware it is for:
     at least 1, and 1 for whatever is not known to be much faster.
@@ -70,14 +80,28 @@ def load_token_counter(name: str = "minilm", *, weights: str | None = None) -> T
 
 def engine_module_file(name: str) -> Path:
     """The source of the engine's module, which is not imported. Raises UnknownEngine."""
-    found = importlib.util.find_spec(_module_name(name))
-    if found is None or found.origin is None:
+    found = _spec(name)
+    if found.origin is None:
         raise UnknownEngine(name, engine_names())
     return Path(found.origin)
 
 
 def _module(name: str) -> _EngineModule:
-    return cast(_EngineModule, importlib.import_module(_module_name(name)))
+    return cast(_EngineModule, importlib.import_module(_spec(name).name))
+
+
+def _spec(name: str) -> ModuleSpec:
+    module = _module_name(name)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError as error:
+        # A package around it that exists may itself need what is not installed.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        found = None
+    if found is None:
+        raise UnknownEngine(name, engine_names())
+    return found
 
 
 def _module_name(name: str) -> str:

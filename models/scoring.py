@@ -19,7 +19,7 @@ from models.calibration import (
 from models.prompts import absence_prompts, label_prompts
 from models.protocol import Encoder, Vectors
 from models.scoring_examples import encode_examples, fit_example_head
-from models.scoring_prompts import Floats, label_directions, unit
+from models.scoring_prompts import Floats, centred, label_directions, unit
 from models.task import ClassificationTask
 
 SHARPNESS = 18.0
@@ -27,10 +27,10 @@ SHARPNESS = 18.0
 MULTI_SHARPNESS = 12.0
 """The same in ``multi``: lower, as labels do not exclude each other."""
 ABSENCE_SHARE = 0.75
-DETECTION_EXAMPLES_SHARE = 0.5
-PARTIAL_EXAMPLES_SHARE = 0.1
-"""Of a label's mean example in its vector where too many labels have none for a regression to compare."""
-ENOUGH_COVERED = 0.8
+DETECTION_PRIOR = 8.0
+"""Examples as many as which the prompts count for in the vector of a label that stands alone."""
+LONE_EXAMPLES_SHARE = 0.1
+"""Of a label's mean example in its vector where no other label has any to be compared with."""
 
 
 class Scorer(Protocol):
@@ -77,39 +77,49 @@ class ChoiceScorer:
 
 @dataclass(frozen=True, slots=True)
 class DetectionScorer:
-    """How much closer a text is to the only label than to such texts in general."""
+    """How much closer a text is to the only label than to such texts in general.
+
+    Examples are such texts themselves, so their share in the label's vector brings every text closer.
+    """
 
     direction: Floats
+    examples_share: float
     calibration: Calibration
 
-    def scores(self, vectors: npt.NDArray[np.floating]) -> Floats:
-        scores: Floats = vectors @ self.direction[:, None]
-        return scores
+    def features(self, vectors: npt.NDArray[np.floating]) -> Floats:
+        """Shape (texts, 2), before calibration: the score and the share of examples."""
+        return np.column_stack([vectors @ self.direction, np.full(len(vectors), self.examples_share)])
 
     def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float64]:
-        offset, slope = self.calibration.detection
-        return sigmoid(offset + slope * self.scores(vectors))
+        offset, *slopes = self.calibration.detection
+        return sigmoid(offset + self.features(vectors) @ np.array(slopes))[:, None]
 
 
 def fit_chooser(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> ChoiceScorer:
-    """For two labels or more."""
+    """For two labels or more.
+
+    Examples are compared with each other alone: they move the labels that have some against each other, by 0 on
+    average, and so leave a label that has none where its prompts put it. A regression over all labels would learn
+    of such a label only that nothing belongs to it.
+    """
     prompts = label_directions(encoder, label_prompts(task))
     examples = encode_examples(encoder, task.labels, task.examples)
-    compared = examples is not None and examples.covered.mean() >= ENOUGH_COVERED
-    if examples is not None and not compared:
-        prompts = prompts.towards(examples.means(), PARTIAL_EXAMPLES_SHARE)
+    if examples is not None and examples.covered.sum() == 1:
+        prompts = prompts.towards(examples.means(), LONE_EXAMPLES_SHARE)
     multi = task.mode == "multi"
     sharpness = MULTI_SHARPNESS if multi else SHARPNESS
     weights: Floats = sharpness * prompts.spread * prompts.directions.T
     bias = np.zeros(len(task.labels))
     trust = 1.0
-    if examples is not None and compared:
-        head = fit_example_head(examples, examples.vectors @ weights, exclusive=not multi)
-        weights = head.prompt_share * weights + head.weights
-        bias = head.bias
+    if examples is not None and examples.covered.sum() > 1:
+        covered = examples.covered
+        level = weights[:, covered].mean(axis=1, keepdims=True)
+        among = weights[:, covered] - level
+        head = fit_example_head(examples.of_covered(), examples.vectors @ among, exclusive=not multi)
+        weights[:, covered] = level + centred(head.prompt_share * among + head.weights)
+        bias[covered] = centred(head.bias)
         trust = head.trust
-    centred = weights - weights.mean(axis=1, keepdims=True)
-    return ChoiceScorer(centred, bias - bias.mean(), trust, multi, numbers)
+    return ChoiceScorer(centred(weights), bias, trust, multi, numbers)
 
 
 def fit_detector(encoder: Encoder, task: ClassificationTask, numbers: Calibration) -> DetectionScorer:
@@ -117,6 +127,8 @@ def fit_detector(encoder: Encoder, task: ClassificationTask, numbers: Calibratio
     absent = unit(encoder.encode(absence_prompts(task.source_type))[0].astype(np.float64).mean(axis=0))
     examples = encode_examples(encoder, task.labels, task.examples)
     label = label_directions(encoder, label_prompts(task)).vectors[0]
+    share = 0.0
     if examples is not None:
-        label = (1 - DETECTION_EXAMPLES_SHARE) * label + DETECTION_EXAMPLES_SHARE * examples.means()[0]
-    return DetectionScorer(unit(unit(label) - ABSENCE_SHARE * absent), numbers)
+        share = len(examples.vectors) / (len(examples.vectors) + DETECTION_PRIOR)
+        label = (1 - share) * label + share * examples.means()[0]
+    return DetectionScorer(unit(unit(label) - ABSENCE_SHARE * absent), share, numbers)

@@ -27,6 +27,8 @@ TRUST_PRIOR = 10.0
 FOLDS = 4
 ENOUGH_HELD_OUT = 400
 """Held-out examples that settle the penalty: with more examples than FOLDS times this, one fold is enough."""
+DOUBT = 1.5
+"""Nats of held-out log-loss by which examples must do better than the prompts alone to count for half."""
 _MOST_GAIN = 50.0
 _STEPS = 60
 _TOLERANCE = 0.01
@@ -51,6 +53,10 @@ class LabelledExamples:
         """Which labels have an example."""
         covered: npt.NDArray[np.bool_] = self.belongs.sum(axis=0) > 0
         return covered
+
+    def of_covered(self) -> LabelledExamples:
+        """The same texts in a task of the labels that have an example."""
+        return LabelledExamples(self.vectors, self.belongs[:, self.covered])
 
     def means(self) -> Floats:
         """The unit mean of each label's examples, zero for a label without."""
@@ -108,7 +114,8 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusiv
     ``PENALTIES`` and ``LESS_OF_PROMPTS`` with the least log-loss in cross-validation: examples that do not predict
     each other change little. Labels that are not ``exclusive`` are never shifted as a whole, nor is the prompts'
     say halved. What changes exclusive labels is weighed by the odds that the held-out examples give it against
-    the prompts alone, so that a few examples at odds with each other leave a task as its prompts have it.
+    the prompts alone, with ``DOUBT`` as prior, so that few examples, or examples at odds with each other, leave a
+    task about as its prompts have it.
     """
     weights = examples.weights
     origin = (weights[:, None] * examples.vectors).mean(axis=0)
@@ -135,7 +142,7 @@ def fit_example_head(examples: LabelledExamples, prompt_logits: Floats, exclusiv
     head = data.fit(curvature, penalty).astype(np.float64)
     if exclusive:
         gain = prompts_alone.loss(_trust(prompts_alone)) - held_out.loss(_trust(held_out))
-        belief = 1 / (1 + math.exp(-max(gain, -_MOST_GAIN)))
+        belief = 1 / (1 + math.exp(-max(gain - DOUBT, -_MOST_GAIN)))
         share, head = 1 - belief + belief * share, belief * head
     slopes: Floats = right[kept].T @ head[:-1]
     return ExampleHead(share, slopes, CONSTANT * head[-1] - origin @ slopes, _trust(held_out) if enough else 1.0)

@@ -39,14 +39,20 @@ class LabelDirections:
 def directions_of(rows: Floats) -> LabelDirections:
     """Label vectors seen from their mean; rows of any length above 0."""
     vectors = unit(rows)
-    centred = vectors - vectors.mean(axis=0)
-    return LabelDirections(vectors, unit(centred), float(np.linalg.norm(centred, axis=1).mean()))
+    apart = vectors - vectors.mean(axis=0)
+    return LabelDirections(vectors, unit(apart), float(np.linalg.norm(apart, axis=1).mean()))
 
 
 def unit(rows: npt.NDArray[np.floating]) -> Floats:
     """Rows scaled to length 1; a zero row stays zero."""
     scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
     return scaled
+
+
+def centred(rows: Floats) -> Floats:
+    """Rows less their mean: log-odds over labels are the same up to it."""
+    moved: Floats = rows - rows.mean(axis=-1, keepdims=True)
+    return moved
 
 
 def label_directions(encoder: Encoder, prompts: Sequence[LabelPrompts]) -> LabelDirections:

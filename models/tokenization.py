@@ -8,6 +8,7 @@ batching.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import PreTokenizer
 
 from models.protocol import Counts
@@ -24,6 +26,8 @@ TokenIds = npt.NDArray[np.int32]
 
 CHARACTERS_AT_ONCE = 262_144
 """A tokenizer works in about 100 bytes a token; texts are handed to it in portions of this size."""
+_LONG_WORD = 256
+_NFC = NFC()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +88,36 @@ class TextTokenizer:
 
 
 def portions(texts: Sequence[str], characters: int, most: int | None = None) -> Iterator[list[str]]:
-    """Runs of at most ``most`` texts and so many characters (or one longer text), in valid Unicode."""
+    """Runs of at most ``most`` texts and so many characters (or one longer text), in canonical Unicode."""
     portion: list[str] = []
     size = 0
     for text in texts:
         if portion and (size + len(text) > characters or len(portion) == most):
             yield portion
             portion, size = [], 0
-        portion.append(valid_unicode(text))
+        portion.append(canonical_unicode(text))
         size += len(text)
     if portion:
         yield portion
 
 
-def valid_unicode(text: str) -> str:
-    """The text with surrogate pairs joined and lone surrogates, which no tokenizer takes, made U+FFFD."""
+def canonical_unicode(text: str) -> str:
+    """The text in Normalization Form C, so that texts that look the same are the same to every tokenizer.
+
+    Surrogate pairs are joined, and lone surrogates, which no tokenizer takes, made U+FFFD.
+    """
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # Python leaves texts alone that need nothing done, at almost no cost, but takes seconds to sort the accents of a
+    # hostile text: its time grows with the square of how many follow each other.
+    if len(text) <= _LONG_WORD or max(map(len, text.split(" "))) <= _LONG_WORD:
+        return unicodedata.normalize("NFC", text)
+    normalized: str = _NFC.normalize_str(text)
+    return normalized
 
 
 def cut_windows(ids: TokenIds, tokens: Counts, capacity: int) -> Windows:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.batching import Batch, Shapes, plan_batches
+from models.batching import Batch, PackedShapes, plan_batches
 from models.protocol import Counts, OnBatch, Vectors
 from models.tokenization import TextTokenizer, TokenIds, Windows, cut_windows, pool_windows
 
@@ -54,7 +54,7 @@ class WindowEncoder:
         runner: BatchRunner,
         special: SpecialTokens,
         window: int,
-        shapes: Shapes,
+        shapes: PackedShapes,
     ) -> None:
         self._tokenizer = tokenizer
         self._runner = runner
@@ -74,7 +74,7 @@ class WindowEncoder:
         unfinished = np.bincount(windows.owners, minlength=len(texts))
         inputs = (padded(windows, batch, self._special) for batch in batches)
         for batch, answer in zip(batches, self._runner.run(inputs), strict=True):
-            vectors[batch.members] = answer[: len(batch.members)]
+            vectors[batch.members] = answer
             if on_batch is not None:
                 owners = windows.owners[batch.members]
                 np.subtract.at(unfinished, owners, 1)
@@ -84,11 +84,11 @@ class WindowEncoder:
 
 
 def padded(windows: Windows, batch: Batch, special: SpecialTokens) -> PaddedBatch:
-    """The batch's windows with the special tokens around them; dummy rows hold the special tokens alone."""
+    """The batch's windows with the special tokens around them."""
     before, after = special.before, special.after
-    ids = np.full((batch.rows, batch.width), special.padding, np.int32)
-    ids[:, : special.count] = before + after
-    lengths = np.full(batch.rows, special.count, np.int32)
+    ids = np.full((len(batch.members), batch.width), special.padding, np.int32)
+    ids[:, : len(before)] = before
+    lengths = np.empty(len(batch.members), np.int32)
     for row, member in enumerate(batch.members):
         start, length = windows.starts[member], windows.lengths[member]
         end = len(before) + length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -13,11 +14,14 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 
+from models.processors import limit_tokenizer_threads
 from pipelines.attempts import Attempt
-from pipelines.engines import classifier_resources, engine_for
+from pipelines.engines import arithmetic_for, classifier_resources, engine_for, threads_of_classifier
+from pipelines.exceptions import OtherArithmetic
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
+from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
 from pipelines.range_classifier import classify_range
@@ -94,10 +98,14 @@ class RangeSource(Datasource):
 
 
 class ClassifierActor:
-    """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time.
+    """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time; the job has so many
+    ``classifiers`` in all.
 
     Writes the range's shard itself: were that a further operator, ranges that are classified and not yet written would
     pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
+
+    ``arithmetic`` is what the job's shards are computed in; where this node's CPU computes in another, each call
+    raises OtherArithmetic.
 
     ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
     ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
@@ -111,6 +119,8 @@ class ClassifierActor:
         job: JobInput,
         config: JobConfig,
         origin: ShardOrigin,
+        arithmetic: str,
+        classifiers: int,
         watcher: Any,
         log_fields: Fields,
     ) -> None:
@@ -119,11 +129,16 @@ class ClassifierActor:
         self._paths = job.paths
         self._origin = origin
         self._task = config.task()
-        engine = engine_for(settings, config.model)
+        self._arithmetic = (arithmetic, arithmetic_for(settings, config.model))
+        self._model = config.model
+        threads = threads_of_classifier(settings, config.model, classifiers, node_resources())
+        limit_tokenizer_threads(threads)
+        engine = engine_for(settings, config.model, threads)
         self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
         self._watcher = watcher
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        self._require_arithmetic()
         index = batch["index"][0].as_py()
         attempt: Attempt = ray.get(self._watcher.begin_range.remote(index))
         reported_at = 0.0
@@ -150,6 +165,15 @@ class ClassifierActor:
         write_shard(self._store, self._paths, result.lines, receipt, self._origin)
         return pa.Table.from_pylist([asdict(receipt)], schema=_RECEIPT_SCHEMA)
 
+    def _require_arithmetic(self) -> None:
+        planned, here = self._arithmetic
+        if planned != here:
+            raise OtherArithmetic(
+                f"The CPU of node {platform.node()} computes {self._model} in {here} where the job's plan says"
+                f" {planned}, and one file must not hold answers of both. Run one kind of CPU for all classifiers of a"
+                f" cluster, then start the job again."
+            )
+
 
 def classify_ranges(
     store: ObjectStore,
@@ -159,11 +183,14 @@ def classify_ranges(
     ranges: Sequence[PlannedRange],
     origin: ShardOrigin,
     *,
+    arithmetic: str,
     classifiers: int,
     watcher: Any,
     prefetched: bytes | None = None,
 ) -> Iterator[ShardReceipt]:
     """Read ``ranges``, classify and write them (in ``classifiers`` actors); their shards are marked with ``origin``.
+
+    Raises OtherArithmetic where a classifier's node does not compute in ``arithmetic``.
 
     Yields a receipt for each shard once it is in S3, in any order.
 
@@ -185,7 +212,7 @@ def classify_ranges(
         ClassifierActor,
         batch_size=1,
         batch_format="pyarrow",
-        fn_constructor_args=(store, settings, job, config, origin, watcher, process_fields()),
+        fn_constructor_args=(store, settings, job, config, origin, arithmetic, pool, watcher, process_fields()),
         compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
         **resources,
     )

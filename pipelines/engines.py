@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from models.fingerprint import engine_fingerprint
+from models.processors import usable_processors
 from models.protocol import Engine, TokenCounter
-from models.registry import load_engine, load_token_counter, relative_speed, uses_gpu
+from models.registry import engine_arithmetic, load_engine, load_token_counter, relative_speed, uses_gpu
 from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
@@ -18,6 +20,26 @@ def engine_for(settings: Settings, model: str, threads: int | None = None) -> En
     Raises as models.registry.load_engine does.
     """
     return load_engine(model, threads=threads or settings.classifier_threads, weights=settings.weights_of(model))
+
+
+def threads_of_classifier(settings: Settings, model: str, classifiers: int, node: Mapping[str, float]) -> int:
+    """The CPU threads of each of a job's so many ``classifiers`` on this node, which has the Ray resources ``node``.
+
+    Unless the operator says otherwise, as many of them as fit on the node share the processors that this process may
+    use. Other jobs' are not known; what they overlap by is the scheduler's to settle.
+    """
+    if settings.classifier_threads:
+        return settings.classifier_threads
+    resource, asked = (
+        ("GPU", float(settings.classifier_gpus))
+        if runs_on_gpu(settings, model)
+        else (
+            "CPU",
+            settings.classifier_cpus,
+        )
+    )
+    fitting = max(int(node.get(resource, 0) / asked), 1)
+    return max(1, round(usable_processors() / min(fitting, classifiers)))
 
 
 def token_counter_for(settings: Settings, model: str) -> TokenCounter:
@@ -45,11 +67,17 @@ def least_range_bytes(settings: Settings, model: str) -> int:
     return min(settings.range_min_bytes * speed, settings.range_max_bytes)
 
 
-def fingerprint_for(settings: Settings, model: str) -> str:
-    """Tells the version of all that decides a job's result lines: the engine that this process would load, and the
-    code that reads and writes lines.
+def arithmetic_for(settings: Settings, model: str) -> str:
+    """What a classifier on this node computes in, where that depends on the node."""
+    return "on a GPU" if runs_on_gpu(settings, model) else engine_arithmetic(model)
+
+
+def fingerprint_for(settings: Settings, model: str, arithmetic: str) -> str:
+    """Tells the version of all that decides a job's result lines: the engine that this process would load, the
+    ``arithmetic`` of the nodes that it is to run on, and the code that reads and writes lines.
     """
-    found = hashlib.sha256(engine_fingerprint(model, weights=settings.weights_of(model)).encode())
+    engine = engine_fingerprint(model, weights=settings.weights_of(model), arithmetic=arithmetic)
+    found = hashlib.sha256(engine.encode())
     for module in (ndjson, range_classifier, results):
         found.update(Path(module.__file__ or "").read_bytes())
     return found.hexdigest()[:32]

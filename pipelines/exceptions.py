@@ -139,6 +139,10 @@ class InputChanged(Conflict):
     code = "INPUT_CHANGED"
 
 
+class OtherArithmetic(LabelworksError):
+    """This node computes the model in another arithmetic than the job's other nodes."""
+
+
 class DriverSuperseded(LabelworksError):
     """Another driver has taken this job over, or the job was ended; this one must stop without writing."""
 

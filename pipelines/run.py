@@ -10,11 +10,19 @@ from typing import Any
 import ray
 
 from pipelines.dataset import classify_ranges
-from pipelines.engines import fingerprint_for, least_range_bytes, token_counter_for
+from pipelines.engines import (
+    arithmetic_for,
+    classifier_resources,
+    fingerprint_for,
+    least_range_bytes,
+    runs_on_gpu,
+    token_counter_for,
+)
 from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
 from pipelines.join import Shard, join_shards
+from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
@@ -74,7 +82,8 @@ def run_job(
     """
     observer.entered("scanning")
     prefetched = job.read_all(store) if job.version.size <= settings.prefetch_bytes else None
-    engine = fingerprint_for(settings, config.model)
+    arithmetic = _classifiers_arithmetic(settings, config.model)
+    engine = fingerprint_for(settings, config.model, arithmetic)
     origin = ShardOrigin(job.version.etag, engine)
     plan = load_plan(store, job)
     if plan is None or plan.engine != engine:
@@ -98,6 +107,7 @@ def run_job(
                 config,
                 remaining,
                 origin,
+                arithmetic=arithmetic,
                 classifiers=classifiers,
                 watcher=watcher,
                 prefetched=prefetched,
@@ -128,6 +138,17 @@ def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
         max_bytes=min(settings.range_max_bytes, bounded_range_bytes(config.task())),
         wanted=settings.ranges_per_job,
     )
+
+
+def _classifiers_arithmetic(settings: Settings, model: str) -> str:
+    """What the nodes compute in that classify: this one where it may be one of them, else the first that is free."""
+    here = arithmetic_for(settings, model)
+    # The head of a cluster may be kept for the service alone.
+    if not here or runs_on_gpu(settings, model) or node_resources().get("CPU", 0) > 0:
+        return here
+    asked = ray.remote(arithmetic_for).options(**classifier_resources(settings, model), max_retries=-1)
+    there: str = ray.get(asked.remote(settings, model))
+    return there
 
 
 def _finished(

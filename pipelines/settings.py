@@ -47,7 +47,9 @@ class Settings(BaseSettings):
     classifier_gpus: int = Field(
         0, ge=0, description="Whole GPUs that a classifier of an engine for GPUs asks for; 0: it runs on CPUs."
     )
-    classifier_threads: int | None = Field(None, ge=1, description="None: shared out among a node's actors.")
+    classifier_threads: int | None = Field(
+        None, ge=1, description="Of one classifier; none: those of its job that fit on a node share its processors."
+    )
     classifier_slots: int | None = Field(
         None,
         ge=1,

@@ -10,6 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from models.processors import limit_tokenizer_threads
 from pipelines.engines import engine_for
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.logs import configure_logging
@@ -28,6 +29,7 @@ class PreviewDeployment:
 
     def __init__(self, settings: Settings) -> None:
         configure_logging(settings)
+        limit_tokenizer_threads(settings.preview_threads)
         classifier = PreviewClassifier(lambda model: engine_for(settings, model, settings.preview_threads))
         self._queue = PreviewQueue(classifier.answer, MAX_TEXTS, settings.preview_seconds)
 

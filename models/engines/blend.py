@@ -21,7 +21,7 @@ STATIC_SHARE = 0.2
 class Blend:
     """Loaded weights; ``encoder`` is what any number of tasks share."""
 
-    info = EngineInfo(NAME, "cpu", "per_text")
+    info = EngineInfo(NAME, "cpu")
 
     def __init__(self, encoder: PairedEncoder) -> None:
         self.encoder = encoder
@@ -35,6 +35,11 @@ def load(threads: int | None, weights: str | None) -> Blend:
     first = minilm.load(threads, weights).encoder
     second = static.load(threads, None).encoder
     return Blend(PairedEncoder(first, second, STATIC_SHARE))
+
+
+def arithmetic() -> str:
+    """That of ``minilm``: the other half is computed alike everywhere."""
+    return minilm.arithmetic()
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:

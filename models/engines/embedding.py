@@ -9,10 +9,10 @@ cheap GPU gives at thousands of texts a second. Needs the extra ``embedding``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from models.protocol import Counts, EngineInfo, OnBatch, Vectors
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
 from models.weights import model_folder
+from models.window_encoder import SpecialTokens
 
 NAME = "embedding"
 USES_GPU = True
@@ -34,20 +35,22 @@ TEXTS_AT_ONCE = {"cuda": 65_536, "cpu": 8_192}
 """Where a portion ends a GPU has no next batch to work on."""
 
 Pooling = Literal["mean", "first", "last"]
+_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """What the files of a sentence-transformers model say of how it is to be used."""
+    """What the files of a sentence-transformers model say of its use; ``prompt`` comes before each text."""
 
     path: Path
     pooling: Pooling
     window: int
     padding: int
+    prompt: str = ""
 
     @classmethod
     def read(cls, path: Path) -> ModelFolder:
-        """Raises ModelUnavailable where a needed file is missing or asks for a pooling that is not known."""
+        """Raises ModelUnavailable where a needed file is missing, or asks for what this engine does not compute."""
         config = _json(path / "config.json")
         if config is None:
             raise ModelUnavailable(f"{path} holds no config.json, so no model of the transformers library.")
@@ -59,7 +62,13 @@ class ModelFolder:
         positions -= 2 if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
         window = min(int(sentence.get("max_seq_length") or positions), positions)
         padding = int(config.get("pad_token_id") or 0)
-        return cls(path, _pooling(path), window, padding)
+        pooling = _json(_pooling_folder(path) / "config.json") or {"pooling_mode_mean_tokens": True}
+        prompt = _default_prompt(path)
+        if prompt and pooling.get("include_prompt") is False:
+            raise ModelUnavailable(
+                f"{path} asks to leave its prompt {prompt!r} out of the pooling, which this engine does not do."
+            )
+        return cls(path, _pooling(path, pooling), window, padding, prompt)
 
 
 class TorchEncoder:
@@ -73,7 +82,7 @@ class TorchEncoder:
             folder.path, dtype=device.dtype, attn_implementation="sdpa", local_files_only=True
         )
         self._model: Any = model.to(device.name).eval()
-        self._special = special_tokens(tokenizer, folder.padding)
+        self._special = _around(tokenizer, folder)
         buckets = Buckets.up_to(folder.window, device)
         self.waits = Waits()
         self._stream = TextStream(tokenizer, self._forward, device, folder.window, buckets, self.waits)
@@ -110,7 +119,7 @@ class Embedding:
     """Loaded weights; ``encoder`` is what any number of tasks share."""
 
     def __init__(self, encoder: TorchEncoder, device: Literal["cpu", "cuda"]) -> None:
-        self.info = EngineInfo(NAME, device, "per_text")
+        self.info = EngineInfo(NAME, device)
         self.encoder = encoder
         self.waits = encoder.waits
 
@@ -130,8 +139,40 @@ def load_token_counter(weights: str | None) -> TextTokenizer:
     return TextTokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",)) / "tokenizer.json", literal=True)
 
 
-def _pooling(path: Path) -> Pooling:
-    wanted = _json(path / "1_Pooling" / "config.json") or {"pooling_mode_mean_tokens": True}
+def _around(tokenizer: TextTokenizer, folder: ModelFolder) -> SpecialTokens:
+    """What comes before and after each window of a text, the prompt included."""
+    special = special_tokens(tokenizer, folder.padding)
+    prompt = tuple(tokenizer.ids([folder.prompt.rstrip()])[0].tolist())
+    if len(prompt) > folder.window // 2:
+        raise ModelUnavailable(
+            f"The default prompt of {folder.path} has {len(prompt)} tokens, more than half of the {folder.window} that"
+            f" the model reads at once."
+        )
+    return SpecialTokens((*special.before, *prompt), special.after, special.padding)
+
+
+def _pooling_folder(path: Path) -> Path:
+    """Raises ModelUnavailable for a model with other modules than an encoder, its pooling and its normalization."""
+    found = "1_Pooling"
+    for module in _json(path / "modules.json") or ():
+        kind = str(module.get("type", "")).rpartition(".")[2]
+        if kind not in _MODULES:
+            raise ModelUnavailable(
+                f"{path} has the module {kind!r} (modules.json), which this engine does not compute; it takes models of"
+                f" the modules {', '.join(_MODULES)}."
+            )
+        if kind == "Pooling":
+            found = str(module.get("path") or found)
+    return path / found
+
+
+def _default_prompt(path: Path) -> str:
+    config = _json(path / "config_sentence_transformers.json") or {}
+    name = config.get("default_prompt_name")
+    return str((config.get("prompts") or {}).get(name) or "") if name else ""
+
+
+def _pooling(path: Path, wanted: Mapping[str, Any]) -> Pooling:
     modes: dict[str, Pooling] = {
         "pooling_mode_mean_tokens": "mean",
         "pooling_mode_cls_token": "first",
@@ -146,5 +187,5 @@ def _pooling(path: Path) -> Pooling:
     return asked[0]
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    return cast(dict[str, Any], json.loads(path.read_text("utf-8"))) if path.is_file() else None
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None

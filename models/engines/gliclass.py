@@ -41,6 +41,7 @@ EXAMPLE_TOKENS = 48
 TEXTS_AT_ONCE = 65_536
 CHARACTERS_AT_ONCE = 16_777_216
 _LABEL, _SEPARATOR, _EXAMPLE = "<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>"
+_MARKS = (_LABEL, _SEPARATOR, _EXAMPLE)
 # What the model makes of a text with these does not depend on the padding after it.
 _UNPADDED_POOLING = ("first",)
 
@@ -50,7 +51,7 @@ class PlainTokenizer(TextTokenizer):
 
     def __init__(self, path: Path, padding: int) -> None:
         super().__init__(path, literal=True)
-        found = (self.id_of(mark) for mark in (_LABEL, _SEPARATOR, _EXAMPLE))
+        found = (self.id_of(mark) for mark in _MARKS)
         self._marks = np.array([mark for mark in found if mark is not None], np.int32)
         self._padding = padding
 
@@ -121,11 +122,13 @@ class GliClass:
     """Loaded weights for any number of tasks."""
 
     def __init__(self, model: LabelledTextModel, path: Path, device: TorchDevice) -> None:
-        self.info = EngineInfo(NAME, device.name, "per_text")
+        self.info = EngineInfo(NAME, device.name)
         self._model = model
         self._marked = TextTokenizer(path)
         self._special = special_tokens(self._marked, model.padding)
         self._plain = PlainTokenizer(path, model.padding)
+        self._separator = tuple(self._marked.ids([_SEPARATOR])[0].tolist())
+        self._own = {self._marked.id_of(mark) for mark in _MARKS} | {*self._special.before, *self._special.after}
         self._device = device
         self.waits = Waits()
 
@@ -144,7 +147,7 @@ class GliClass:
         """As many labels a pass as leave half of the window to the text."""
         room = self._model.window // 2 - self._special.count - 1
         prompt = self._tokens(f"Classify this {task.source_type}:\n", room // 8) if task.source_type else ()
-        named = [self._tokens(f"{_LABEL}{label_text(task, label)}", LABEL_TOKENS) for label in task.labels]
+        named = [self._tokens(label_text(task, label), LABEL_TOKENS, _LABEL) for label in task.labels]
         room -= len(prompt)
         first = 0
         while first < len(named):
@@ -154,7 +157,7 @@ class GliClass:
                 labels += named[end][:room]
                 end += 1
             examples = self._examples(task, task.labels[first:end], room - len(labels))
-            yield LabelGroup(first, end, self._around((*labels, *self._tokens(_SEPARATOR), *prompt), examples))
+            yield LabelGroup(first, end, self._around((*labels, *self._separator, *prompt), examples))
             first = end
 
     def _examples(self, task: ClassificationTask, labels: Sequence[str], room: int) -> tuple[int, ...]:
@@ -166,11 +169,11 @@ class GliClass:
         for turn in range(most):
             for label in labels:
                 for text in task.examples.get(label, ())[turn : turn + 1]:
-                    example = self._tokens(f"{_EXAMPLE}{text}", EXAMPLE_TOKENS)
+                    example = self._tokens(text, EXAMPLE_TOKENS, _EXAMPLE)
                     example += self._tokens(f" \nLabels:\n {label}", EXAMPLE_TOKENS)
                     if len(shown) + len(example) + 1 <= room:
                         shown += example
-        return (*shown, *self._tokens(_SEPARATOR)) if shown else ()
+        return (*shown, *self._separator) if shown else ()
 
     def _around(self, asked: tuple[int, ...], examples: tuple[int, ...]) -> SpecialTokens:
         before, after, padding = self._special.before, self._special.after, self._special.padding
@@ -178,8 +181,13 @@ class GliClass:
             return SpecialTokens((*before, *asked), (*examples, *after), padding)
         return SpecialTokens(before, (*asked, *examples, *after), padding)
 
-    def _tokens(self, text: str, most: int | None = None) -> tuple[int, ...]:
-        return tuple(self._marked.ids([text])[0][:most].tolist())
+    def _tokens(self, text: str, most: int, mark: str = "") -> tuple[int, ...]:
+        """Of what a client wrote, after a ``mark`` of ours: the model's own tokens in it become padding."""
+        ids = self._marked.ids([f"{mark}{text}"])[0][:most].tolist()
+        ours = ids.index(self._marked.id_of(mark)) if mark else -1
+        return tuple(
+            self._model.padding if place > ours and each in self._own else each for place, each in enumerate(ids)
+        )
 
 
 def label_text(task: ClassificationTask, label: str) -> str:

@@ -88,7 +88,7 @@ class Llm:
     """Loaded weights for any number of tasks."""
 
     def __init__(self, scorer: LabelScorer, prompts: PromptTokenizer, device: Literal["cpu", "cuda"]) -> None:
-        self.info = EngineInfo(NAME, device, "per_text_and_label")
+        self.info = EngineInfo(NAME, device)
         self.waits = scorer.waits
         self._scorer = scorer
         self._prompts = prompts

@@ -1,10 +1,13 @@
 """Any language model that vLLM runs: one request a text and question, answered with its choices' log-probabilities.
 
 vLLM keeps the keys and values of what requests have in common, the prompt's head and a text with several questions.
+Its log-probabilities may depend in their last digits on what else is in a batch, unless VLLM_BATCH_INVARIANT=1 is set
+on hardware that supports it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 
 from models.engines.llm_tokens import PromptTokens
 from models.engines.torch_stream import Answers
+from models.exceptions import ModelUnavailable
 from models.lookahead import Waits, ahead
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer, Windows, cut_windows, portions
@@ -34,7 +38,10 @@ class Request:
 
 
 class VllmScorer:
-    """A loaded model. ``options`` go to ``vllm.LLM`` as they are."""
+    """A loaded model. ``options`` go to ``vllm.LLM`` as they are.
+
+    Raises ModelUnavailable where vLLM cannot run the model here.
+    """
 
     def __init__(self, folder: Path, **options: Any) -> None:
         from vllm import LLM
@@ -44,16 +51,29 @@ class VllmScorer:
             "skip_tokenizer_init": True,
             "enable_prefix_caching": True,
             "max_logprobs": MOST_CHOICES,
-            "max_model_len": WINDOW,
+            "max_model_len": model_window(folder),
             "seed": 0,
         }
-        self.llm: Any = LLM(**(config | options))
+        try:
+            self.llm: Any = LLM(**(config | options))
+        except Exception as error:
+            raise ModelUnavailable(
+                f"vLLM cannot run the model in {folder} ({type(error).__name__}: {error}). Name a model that vLLM knows"
+                f" and that fits this machine's GPUs; vLLM's own log says more."
+            ) from error
         self.window = int(self.llm.model_config.max_model_len)
         self.waits = Waits()
         self._literal = TextTokenizer(folder / "tokenizer.json", literal=True)
 
     def bind(self, prompt: PromptTokens) -> VllmReader:
         return VllmReader(self, prompt, self._literal)
+
+
+def model_window(folder: Path) -> int:
+    """How many tokens are read at once: no more than the model's positions, for vLLM refuses to start with more."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    positions = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    return min(WINDOW, int(positions or WINDOW))
 
 
 class VllmReader:

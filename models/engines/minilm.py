@@ -57,14 +57,14 @@ MOST_STREAMS = 8
 """Each stream holds some 20 MB of its own."""
 
 Precision = Literal["int8", "bf16", "f32"]
-LEAST_COSINE: Mapping[Precision, float] = {"int8": 0.99, "bf16": 0.999, "f32": 0.9999}
+LEAST_COSINE: Mapping[Precision, float] = {"int8": 0.995, "bf16": 0.999, "f32": 0.9999}
 """The least mean cosine to the stored exact vectors at which a precision is trusted."""
 
 
 class MiniLm:
     """Loaded weights; ``encoder`` is what any number of tasks share, ``precision`` what it computes in."""
 
-    info = EngineInfo(NAME, "cpu", "per_text")
+    info = EngineInfo(NAME, "cpu")
 
     def __init__(self, encoder: Encoder, precision: Precision) -> None:
         self.encoder = encoder
@@ -81,10 +81,10 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
     32-bit arithmetic gives the stored vectors.
     """
     files = locate(WEIGHTS, weights)
-    tokenizer = TextTokenizer(files["tokenizer.json"])
+    tokenizer = TextTokenizer(files["tokenizer.json"], literal=True)
     tensors = read_weights(files["model.safetensors"])
     reference = MiniLmReference.read()
-    for precision in usable_precisions(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+    for precision in usable_precisions(_capabilities()):
         try:
             encoder = build_encoder(tokenizer, tensors, reference, precision, threads or usable_processors())
             closeness = mean_cosine(encoder, reference)
@@ -102,7 +102,15 @@ def load(threads: int | None, weights: str | None) -> MiniLm:
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(locate(WEIGHTS, weights, ("tokenizer.json",))["tokenizer.json"])
+    return TextTokenizer(locate(WEIGHTS, weights, ("tokenizer.json",))["tokenizer.json"], literal=True)
+
+
+def arithmetic() -> str:
+    """What the CPU's instructions let this engine compute in; a text in a hundred has another label in another."""
+    capabilities = _capabilities()
+    precisions = usable_precisions(capabilities)
+    rest = _floats(capabilities, precisions[0])
+    return f"int8 and {rest}" if precisions[0] == "int8" else rest
 
 
 def usable_precisions(capabilities: Collection[str]) -> tuple[Precision, ...]:
@@ -122,9 +130,8 @@ def build_encoder(
 ) -> WindowEncoder:
     """An encoder in one precision, unchecked."""
     graph = build_graph(weights, SHAPE, reference.inputs if precision == "int8" else None)
-    has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    arithmetic: Arithmetic = "bf16" if has_bf16 and precision != "f32" else "f32"
-    runner = OpenVinoRunner(graph, SHAPE.hidden, arithmetic, threads, min(threads, MOST_STREAMS))
+    floats = _floats(_capabilities(), precision)
+    runner = OpenVinoRunner(graph, SHAPE.hidden, floats, threads, min(threads, MOST_STREAMS))
     return WindowEncoder(tokenizer, runner, SPECIAL, WINDOW, BATCHES)
 
 
@@ -142,3 +149,13 @@ def read_weights(path: Path) -> dict[str, Array]:
             for name in file.keys()  # noqa: SIM118 - not a dict
             if name.startswith(("embeddings.", "encoder."))
         }
+
+
+def _floats(capabilities: Collection[str], precision: Precision) -> Arithmetic:
+    """What is not computed in whole numbers."""
+    return "bf16" if "BF16" in capabilities and precision != "f32" else "f32"
+
+
+def _capabilities() -> Collection[str]:
+    found: Collection[str] = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found

@@ -91,7 +91,7 @@ class Nli:
     """Loaded weights for any number of tasks."""
 
     def __init__(self, model: PairModel, tokenizer: TextTokenizer, device: TorchDevice) -> None:
-        self.info = EngineInfo(NAME, device.name, "per_text_and_label")
+        self.info = EngineInfo(NAME, device.name)
         self._model = model
         self._tokenizer = tokenizer
         self._device = device

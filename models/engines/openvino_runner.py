@@ -22,7 +22,8 @@ QUANTUM = 64
 class OpenVinoRunner:
     """A BatchRunner over a graph with the inputs of ``bert_graph``.
 
-    ``threads`` are shared evenly by ``streams``, each of which works on a batch of its own.
+    Each of the ``streams`` works on a batch of its own; OpenVINO gives it as many of the ``threads`` as go evenly, so
+    that some stay idle where their number is no multiple of the streams'.
     """
 
     def __init__(self, model: ov.Model, dimension: int, arithmetic: Arithmetic, threads: int, streams: int) -> None:

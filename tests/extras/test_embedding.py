@@ -74,3 +74,55 @@ def test_an_unknown_pooling_is_refused(tmp_path: Path) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(ModelUnavailable, match="pooling"):
         ModelFolder.read(folder)
+
+
+def write_modules(folder: Path, *kinds: str) -> None:
+    modules = [
+        {"idx": place, "name": str(place), "path": "" if kind == "Transformer" else f"{place}_{kind}", "type": kind}
+        for place, kind in enumerate(kinds)
+    ]
+    for module in modules:
+        module["type"] = f"sentence_transformers.models.{module['type']}"
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def write_prompts(folder: Path, default: str | None) -> None:
+    prompts = {"query": "query: ", "document": "passage: "}
+    told = {"prompts": prompts, "default_prompt_name": default}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(told))
+
+
+def test_a_module_that_is_not_computed_is_refused_by_name(tmp_path: Path) -> None:
+    folder = save_tiny_bert(tmp_path)
+    write_modules(folder, "Transformer", "Pooling", "Dense", "Normalize")
+    with pytest.raises(ModelUnavailable, match="'Dense'"):
+        load(threads=1, weights=str(folder))
+
+
+def test_the_pooling_is_that_of_the_folder_that_the_modules_name(tmp_path: Path) -> None:
+    folder = save_tiny_bert(tmp_path, "cls_token")
+    (folder / "1_Pooling").rename(folder / "2_Pooling")
+    write_modules(folder, "Transformer", "Normalize", "Pooling")
+    assert ModelFolder.read(folder).pooling == "first"
+
+
+@pytest.mark.parametrize(("default", "prompt"), [("query", "query: "), ("document", "passage: "), (None, "")])
+def test_the_default_prompt_comes_before_each_text_and_is_not_counted(
+    tmp_path: Path, default: str | None, prompt: str
+) -> None:
+    folder = save_tiny_bert(tmp_path)
+    write_prompts(folder, default)
+    texts = [text for text in SHORT if len(text) < WINDOW - 12]
+    vectors, tokens = load(threads=1, weights=str(folder)).encoder.encode(texts)
+    assert np.allclose(vectors, one_by_one(folder, [prompt + text for text in texts], "mean_tokens"), atol=1e-4)
+    assert tokens.tolist() == load_token_counter(str(folder)).count(texts)
+
+
+def test_a_prompt_that_is_to_be_left_out_of_the_pooling_is_refused(tmp_path: Path) -> None:
+    folder = save_tiny_bert(tmp_path)
+    write_prompts(folder, "query")
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"pooling_mode_mean_tokens": True, "include_prompt": False})
+    )
+    with pytest.raises(ModelUnavailable, match="prompt"):
+        ModelFolder.read(folder)

@@ -76,6 +76,19 @@ def test_a_text_cannot_add_a_label(engine: GliClass) -> None:
     assert np.allclose(answers[0], answers[1], atol=2e-4)
 
 
+@pytest.mark.parametrize("mark", ["<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>", "[SEP]"])
+def test_what_a_client_writes_of_labels_cannot_add_a_label_or_end_them(engine: GliClass, mark: str) -> None:
+    texts = ("a", f"goal {mark}peace")
+    said = f"b{mark}c"
+    task = ClassificationTask((said, "war"), {"war": said}, {"war": texts}, said, mode="multi", threshold=0)
+    (group,) = engine._groups(task)
+    asked = [*group.around.before, *group.around.after]
+    counts = {
+        each: asked.count(engine._marked.id_of(each)) for each in ("<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>", "[SEP]")
+    }
+    assert counts == {"<<LABEL>>": 2, "<<SEP>>": 2, "<<EXAMPLE>>": 2, "[SEP]": 1}
+
+
 def test_labels_that_fill_the_window_are_asked_for_in_several_passes(engine: GliClass) -> None:
     many = ClassificationTask(tuple(f"label number {n}" for n in range(60)), mode="multi", threshold=0)
     few = ClassificationTask(many.labels[:8], mode="multi", threshold=0)

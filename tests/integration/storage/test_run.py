@@ -62,7 +62,8 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Classifiers:
     classifiers = Classifiers()
     monkeypatch.setattr(run, "classify_ranges", classifiers)
     monkeypatch.setattr(run, "token_counter_for", lambda settings, model: Counter())
-    monkeypatch.setattr(run, "fingerprint_for", lambda settings, model: "engine-one")
+    monkeypatch.setattr(run, "_classifiers_arithmetic", lambda settings, model: "bf16")
+    monkeypatch.setattr(run, "fingerprint_for", lambda settings, model, arithmetic: f"engine-one {arithmetic}")
     return classifiers
 
 
@@ -127,7 +128,7 @@ def test_shards_that_are_not_in_the_plan_are_not_joined(
     store: ObjectStore, classifiers: Classifiers, job: JobInput
 ) -> None:
     stray = ShardReceipt(9_999, 1, 0, 1, 2)
-    mine = ShardOrigin(job.version.etag, "engine-one")
+    mine = ShardOrigin(job.version.etag, "engine-one bf16")
     classifiers.after_round = lambda number: write_shard(store, job.paths, b"x\n", stray, mine)
     assert carried_out(store, job) == TOTALS
     assert store.get(job.paths.results) == RESULTS
@@ -151,10 +152,20 @@ def test_a_run_that_was_superseded_removes_nothing_and_replaces_no_plan(
 
     carried_out(store, job)
     before = {listed.key: listed.modified for listed in store.list(job.paths.prefix)}
-    monkeypatch.setattr(run, "fingerprint_for", lambda settings, model: "engine-of-long-ago")
+    monkeypatch.setattr(run, "fingerprint_for", lambda settings, model, arithmetic: "engine-of-long-ago")
     with pytest.raises(DriverSuperseded):
         carried_out(store, job, Superseded())
     assert {listed.key: listed.modified for listed in store.list(job.paths.prefix)} == before
+
+
+def test_a_job_that_goes_on_on_nodes_that_compute_otherwise_starts_afresh(
+    store: ObjectStore, classifiers: Classifiers, job: JobInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried_out(store, job)
+    monkeypatch.setattr(run, "_classifiers_arithmetic", lambda settings, model: "f32")
+    assert carried_out(store, job) == TOTALS
+    first, second = classifiers.rounds
+    assert first == second
 
 
 def test_an_input_that_was_overwritten_is_not_read(store: ObjectStore, classifiers: Classifiers, job: JobInput) -> None:

@@ -17,7 +17,7 @@ LABELS = ("sport", "money", "weather")
 
 
 class WordEngine:
-    info = EngineInfo("words", "cpu", "per_text")
+    info = EngineInfo("words", "cpu")
     encoder = WordEncoder()
 
     def bind(self, task: ClassificationTask) -> EmbeddingClassifier:
@@ -69,6 +69,21 @@ def test_seeds_count_only_where_there_are_more_examples_than_are_sent(folder: Pa
     few, all_there_are = (measure(engine, data, Request("examples", count), 3) for count in (2, 6))
     assert (few.request, all_there_are.request) == ("2 examples", "6 examples")
     assert (len(few.right), len(all_there_are.right)) == (3 * len(data.texts), len(data.texts))
+
+
+def test_requests_leave_out_descriptions_or_the_examples_of_some_labels(folder: Path) -> None:
+    data = read_sets(folder)[0]
+    bare, half = (
+        Request("examples", 2, described=False),
+        Request("examples", 2, covered=0.5),
+    )
+    assert (bare.name, half.name) == ("2 examples without descriptions", "2 examples of 50% of labels")
+    task = data.task("examples", 2, 0, described=False)
+    assert not task.descriptions
+    assert set(task.examples) == set(LABELS)
+    kept = {label for seed in range(9) for label in data.task("examples", 2, seed, covered=0.5).examples}
+    assert len(data.task("examples", 2, 0, covered=0.5).examples) == 2
+    assert kept == set(LABELS)
 
 
 def test_a_change_since_the_recorded_run_is_told() -> None:

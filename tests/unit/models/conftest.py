@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from models.engines.blend import STATIC_SHARE, Blend
 from models.engines.minilm import MiniLm
 from models.engines.static import Static
+from models.paired_encoder import PairedEncoder
 from models.registry import load_engine
+
+AnyEngine = MiniLm | Static | Blend
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +27,12 @@ def static() -> Static:
     return engine
 
 
-@pytest.fixture(scope="session", params=["minilm", "static"])
-def engine(request: pytest.FixtureRequest) -> MiniLm | Static:
-    loaded: MiniLm | Static = request.getfixturevalue(request.param)
+@pytest.fixture(scope="session")
+def blend(minilm: MiniLm, static: Static) -> Blend:
+    return Blend(PairedEncoder(minilm.encoder, static.encoder, STATIC_SHARE))
+
+
+@pytest.fixture(scope="session", params=["minilm", "static", "blend"])
+def engine(request: pytest.FixtureRequest) -> AnyEngine:
+    loaded: AnyEngine = request.getfixturevalue(request.param)
     return loaded

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import decide
+from models.exceptions import UnusableProbabilities
 from models.task import ClassificationTask, Prediction, ScoredLabel
 
 SINGLE = ClassificationTask(labels=("a", "b", "c"))
@@ -46,6 +47,14 @@ def test_a_threshold_of_zero_lets_every_label_through_in_order() -> None:
     task = ClassificationTask(labels=("a", "b", "c"), mode="multi", threshold=0.0)
     (prediction,) = decide(task, np.array([[0.0, 0.2, 0.2]]), [1])
     assert [label.label for label in prediction.labels] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("task", [SINGLE, MULTI], ids=["single", "multi"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_probability_that_is_no_finite_number_is_never_an_answer(task: ClassificationTask, value: float) -> None:
+    rows = np.array([[0.2, 0.5, 0.3], [0.2, value, 0.3]])
+    with pytest.raises(UnusableProbabilities, match="1 of 2 texts"):
+        decide(task, rows, [1, 1])
 
 
 def test_no_texts_give_no_predictions() -> None:

@@ -83,6 +83,10 @@ def test_another_library_that_computes_has_another(monkeypatch: pytest.MonkeyPat
     assert engine_fingerprint("minilm") != before
 
 
+def test_another_arithmetic_has_another() -> None:
+    assert engine_fingerprint("minilm", arithmetic="int8 and f32") != engine_fingerprint("minilm", arithmetic="f32")
+
+
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UnknownEngine):
         engine_fingerprint("none-such")

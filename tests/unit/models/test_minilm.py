@@ -19,6 +19,7 @@ from models.engines.minilm import (
 )
 from models.engines.minilm_reference import MiniLmReference
 from models.exceptions import EngineSelfCheckFailed
+from models.registry import engine_arithmetic
 from models.tokenization import TextTokenizer
 from models.weights import locate
 from models.window_encoder import WindowEncoder
@@ -57,6 +58,22 @@ def test_every_precision_agrees_with_the_reference_implementation(precision: Pre
 )
 def test_precisions_follow_the_processor(capabilities: list[str], expected: tuple[Precision, ...]) -> None:
     assert usable_precisions(capabilities) == expected
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [(["BF16", "FP32", "INT8"], "int8 and bf16"), (["FP32", "INT8"], "int8 and f32"), (["BF16"], "bf16"), ([], "f32")],
+)
+def test_engines_tell_the_arithmetic_that_the_processor_lets_them_choose(
+    capabilities: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.engines.minilm._capabilities", lambda: capabilities)
+    assert engine_arithmetic("minilm") == engine_arithmetic("blend") == expected
+    assert engine_arithmetic("static") == ""
+
+
+def test_the_engine_computes_in_the_arithmetic_that_it_tells(minilm: MiniLm) -> None:
+    assert engine_arithmetic("minilm").startswith(minilm.precision)
 
 
 def test_a_precision_that_computes_garbage_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.scoring import fit_scorer
+from models.calibration import Calibration
+from models.scoring import fit_chooser, fit_scorer
 from models.scoring_examples import encode_examples, fit_example_head
 from models.task import ClassificationTask
 from tests.unit.models.word_encoder import WordEncoder
@@ -72,6 +73,23 @@ def test_examples_of_one_label_alone_are_used() -> None:
     text = ("goalkeeper saves penalty",)
     taught = replace(TOPICS, examples={"sport": ("goalkeeper hurt", "late penalty awarded")})
     assert probabilities(taught, text)[0, 0] > probabilities(TOPICS, text)[0, 0]
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_examples_for_all_but_one_label_do_not_take_texts_from_it(count: int, mode: str) -> None:
+    task = replace(TOPICS, mode="multi" if mode == "multi" else "single")
+    examples = {
+        label: tuple(f"{topic} word{number % 3}" for number in range(count))
+        for label, topic in (("sport", "goal"), ("money", "bank"))
+    }
+    taught = replace(task, examples=examples)
+    vectors = ENCODER.encode(TEXTS)[0]
+    uncalibrated = Calibration(1.0, (0.0, 1.0, 1.0), (0.0, 1.0, 0.0))
+    before, after = (fit_chooser(ENCODER, one, uncalibrated).logits(vectors) for one in (task, taught))
+    assert not np.allclose(after[:, :2], before[:, :2], atol=1e-3)
+    assert after[:, 2] == pytest.approx(before[:, 2], abs=1e-6)
+    assert answers(taught, ("rain and cold weather with a word1",)) == ["weather"]
 
 
 def test_examples_at_odds_with_each_other_leave_the_answers_to_the_prompts() -> None:

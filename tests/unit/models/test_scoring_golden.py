@@ -88,3 +88,18 @@ def test_a_label_alone_is_told_from_its_absence(engine: MiniLm | Static) -> None
         ["The noise from the street kept us awake all night.", "Breakfast was served until eleven."]
     )
     assert noisy.labels[0].confidence > other.labels[0].confidence + 0.2
+
+
+def test_labels_alone_are_as_sure_of_their_texts_with_few_examples_as_with_none(engine: MiniLm | Static) -> None:
+    sure = {0: 0.0, 1: 0.0, 2: 0.0}
+    for label in NEWS.labels:
+        *examples, third, fourth = (text for text, answer in NEWS_ANSWERS.items() if answer == label)
+        for count in sure:
+            alone = ClassificationTask(
+                labels=(label,),
+                descriptions={label: NEWS.descriptions[label]},
+                examples={label: tuple(examples[:count])},
+                source_type=NEWS.source_type,
+            )
+            sure[count] += sum(one.labels[0].confidence for one in engine.bind(alone).classify([third, fourth])) / 10
+    assert min(sure[1], sure[2]) >= sure[0] - 0.03

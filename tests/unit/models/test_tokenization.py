@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.engines.static import TOKENIZER, WEIGHTS
 from models.registry import load_token_counter
-from models.tokenization import TextTokenizer, cut_windows, pool_windows, portions, valid_unicode
+from models.tokenization import TextTokenizer, canonical_unicode, cut_windows, pool_windows, portions
 from models.weights import locate
 from tests.unit.models.sample_texts import ODD, ORDINARY
 
@@ -53,22 +56,33 @@ def test_pooling_weighs_windows_by_their_tokens() -> None:
 @given(st.lists(any_text, max_size=20), st.integers(1, 50), st.integers(1, 5))
 def test_portions_keep_every_text_in_order(texts: list[str], characters: int, most: int) -> None:
     parts = list(portions(texts, characters, most))
-    assert [text for part in parts for text in part] == [valid_unicode(text) for text in texts]
+    assert [text for part in parts for text in part] == [canonical_unicode(text) for text in texts]
     assert all(1 <= len(part) <= most for part in parts)
 
 
 @given(any_text)
-def test_valid_unicode_can_always_be_encoded(text: str) -> None:
-    valid_unicode(text).encode()
+def test_canonical_unicode_can_always_be_encoded(text: str) -> None:
+    canonical_unicode(text).encode()
 
 
 @given(st.text())
-def test_valid_unicode_leaves_valid_texts_alone(text: str) -> None:
-    assert valid_unicode(text) == text
+def test_canonical_unicode_of_a_valid_text_is_its_form_c(text: str) -> None:
+    assert canonical_unicode(text) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize("text", ["e\u0301" * 500, "\u1112\u1161\u11ab" * 300, "o\u0323\u0302 \u212b" * 300])
+def test_canonical_unicode_of_a_long_word_is_its_form_c(text: str) -> None:
+    assert canonical_unicode(text) == unicodedata.normalize("NFC", text)
+
+
+def test_accents_piled_up_by_the_hundred_thousand_are_put_in_order() -> None:
+    # Python's own normalization works on this one for a quarter of a minute.
+    canonical = canonical_unicode("a" + "\u0301\u0327" * 50_000)
+    assert canonical == "\u00e1" + "\u0327" * 50_000 + "\u0301" * 49_999
 
 
 def test_a_surrogate_pair_becomes_the_character_it_stands_for() -> None:
-    assert valid_unicode("\ud83d\ude00") == "😀"
+    assert canonical_unicode("\ud83d\ude00") == "😀"
 
 
 @pytest.mark.parametrize("name", ["minilm", "static"])
@@ -83,8 +97,24 @@ def test_special_tokens_are_not_counted_and_nothing_is_cut() -> None:
     assert counter.count(["", "hello", "word " * 20_000]) == [0, 1, 20_000]
 
 
+@pytest.mark.parametrize("name", ["minilm", "static", "blend"])
+@pytest.mark.parametrize("form", ["NFD", "NFKD"])
+def test_normal_forms_of_a_text_count_alike(name: str, form: Literal["NFD", "NFKD"]) -> None:
+    texts = ["Café, naïve, façade", "El envío nunca llegó", "über Öl", "한국어 문장", "Việt Nam"]
+    counter = load_token_counter(name)
+    assert counter.count([unicodedata.normalize(form, text) for text in texts]) == counter.count(texts)
+
+
+@pytest.mark.parametrize("name", ["minilm", "static", "blend"])
+@pytest.mark.parametrize("spelt_out", ["[SEP]", "[PAD]", "[CLS]", "[MASK]", "[UNK]", "<s>", "</s>", "<unk>"])
+def test_special_tokens_that_a_text_spells_out_are_characters_like_any_other(name: str, spelt_out: str) -> None:
+    counter = load_token_counter(name)
+    (alone,) = counter.count([spelt_out])
+    assert alone > 1
+
+
 def test_the_static_tokenizer_gives_the_tokens_of_the_published_one() -> None:
     path = locate(WEIGHTS, None, (TOKENIZER,))[TOKENIZER]
-    published = TextTokenizer(path)
+    published = TextTokenizer(path, literal=True)
     texts = [*ORDINARY, *(text for text in ODD.values() if len(text) < 5_000), "  two  spaces", "▁ ▁▁a▁"]
     assert load_token_counter("static").count(texts) == published.count(texts)

@@ -75,5 +75,15 @@ def test_the_default_engine_comes_first() -> None:
 @pytest.mark.parametrize("load", [load_engine, load_token_counter])
 def test_an_unknown_engine_is_refused_with_the_known_ones(load: object) -> None:
     assert callable(load)
-    with pytest.raises(UnknownEngine, match=r"no engine 'gpt'.*minilm, static"):
-        load("gpt")
+    for name in ("gpt", "no.such", "models.no_such", "models.engines.minilm.deeper"):
+        with pytest.raises(UnknownEngine, match=rf"no engine '{name}'.*minilm, static"):
+            load(name)
+
+
+def test_a_package_that_an_engine_of_ones_own_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "__init__.py").write_text("import no_such_package")
+    (tmp_path / "lacking" / "engine.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        load_engine("lacking.engine")

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from models.registry import engine_names
-from pipelines.engines import classifier_resources, least_range_bytes
+from pipelines.engines import (
+    arithmetic_for,
+    classifier_resources,
+    fingerprint_for,
+    least_range_bytes,
+    threads_of_classifier,
+)
 from pipelines.settings import Settings
 
 
@@ -38,3 +44,47 @@ def test_ranges_of_fast_engines_are_larger_where_they_are_fast() -> None:
     assert least_range_bytes(settings, "embedding") == 1_000
     on_gpus = settings.model_copy(update={"classifier_gpus": 1})
     assert least_range_bytes(on_gpus, "embedding") == 16_000
+
+
+def test_a_job_on_nodes_that_compute_otherwise_has_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    here = arithmetic_for(settings, "minilm")
+    monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "another")
+    there = arithmetic_for(settings, "minilm")
+    assert fingerprint_for(settings, "minilm", here) != fingerprint_for(settings, "minilm", there)
+
+
+def test_the_cpu_of_a_node_with_a_gpu_does_not_matter_to_engines_that_use_it() -> None:
+    assert arithmetic_for(Settings(classifier_gpus=1), "embedding") == "on a GPU"
+    assert arithmetic_for(Settings(classifier_gpus=1), "minilm") == arithmetic_for(Settings(), "minilm") != "on a GPU"
+
+
+@pytest.mark.parametrize(
+    ("processors", "node", "classifiers", "threads"),
+    [
+        (2, {"CPU": 2}, 1, 2),
+        (2, {"CPU": 2}, 2, 1),
+        (2, {"CPU": 2}, 4, 1),
+        (8, {"CPU": 8}, 1, 8),
+        (8, {"CPU": 8}, 3, 3),
+        (8, {"CPU": 8}, 500, 1),
+        (8, {"CPU": 2}, 500, 2),
+        (8, {}, 500, 8),
+    ],
+)
+def test_the_classifiers_of_a_job_share_the_processors_of_a_node(
+    processors: int, node: dict[str, float], classifiers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.engines.usable_processors", lambda: processors)
+    assert threads_of_classifier(Settings(classifier_cpus=0.5), "minilm", classifiers, node) == threads
+
+
+def test_classifiers_on_gpus_share_the_processors_beside_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.engines.usable_processors", lambda: 16)
+    settings = Settings(classifier_gpus=1)
+    assert threads_of_classifier(settings, "embedding", 8, {"CPU": 16, "GPU": 4}) == 4
+    assert threads_of_classifier(settings, "minilm", 8, {"CPU": 16, "GPU": 4}) == 2
+
+
+def test_a_classifier_has_as_many_threads_as_the_operator_says() -> None:
+    assert threads_of_classifier(Settings(classifier_threads=3), "minilm", 50, {"CPU": 2}) == 3

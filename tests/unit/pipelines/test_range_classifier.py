@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from models.decision import decide
 from models.protocol import OnBatch
 from models.task import ClassificationTask, Prediction, ScoredLabel
 from pipelines import range_classifier
@@ -129,6 +132,29 @@ def test_a_poisoned_text_is_answered_in_its_line_with_its_id() -> None:
         '{"id":0,"label":"odd","confidence":0.75,"tokens":1}',
     ]
     assert (result.completed, result.failed, result.tokens) == (3, 2, 4)
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_a_text_of_which_the_engine_makes_no_number_is_an_error_in_its_line(mode: Literal["single", "multi"]) -> None:
+    task = ClassificationTask(labels=("even", "odd"), mode=mode)
+
+    class Overflowing:
+        def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+            first = [np.nan if text == "huge" else 0.25 for text in texts]
+            return decide(task, np.array([[one, 0.75] for one in first]), [1] * len(texts))
+
+    result = range_classifier.classify_range(
+        lines_of("a", "huge", "b"),
+        first=True,
+        task=task,
+        classifier=Overflowing(),
+        attempt=Attempt(1),
+        on_progress=ignore,
+        on_group=lambda span: None,
+    )
+    answers = [json.loads(line) for line in result.lines.splitlines()]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, "classifier_error", None]
+    assert b"nan" not in result.lines.lower()
 
 
 def test_one_poisoned_text_costs_about_two_calls_a_halving() -> None:
