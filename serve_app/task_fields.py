@@ -36,7 +36,10 @@ class LabelFields(BaseModel):
         None, description="1 to 200 different labels of 1 to 100 characters."
     )
     descriptions: dict[Label, Text] | None = Field(None, description="What a label means, by label.")
-    examples: dict[Label, list[Text]] | None = Field(None, description="Texts that have a label, by label.")
+    examples: dict[Label, list[Text]] | None = Field(
+        None,
+        description="Texts that have a label, by label. Every model learns from them but `nli`, which ignores them.",
+    )
     source_type: str | None = Field(
         None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
     )
