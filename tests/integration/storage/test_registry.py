@@ -78,8 +78,11 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(gateway_server: S3Server, gateway_store: ObjectStore) -> Settings:
-    return gateway_server.settings()
+def settings(gateway_server: S3Server) -> Settings:
+    """With a bucket of the test's own: a registry begins with all the jobs that it finds."""
+    own = gateway_server.settings(bucket=f"registry-{secrets.token_hex(4)}")
+    ObjectStore(own).ensure_bucket()
+    return own
 
 
 @asynccontextmanager
@@ -168,7 +171,7 @@ def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_wh
             job = await started(registry, *accounts(1))
         with FaultyProxy(gateway_server.endpoint) as proxy:
             proxy.go_down()
-            async with running(gateway_server.settings(endpoint=proxy.endpoint)) as (registry, drivers):
+            async with running(settings.model_copy(update={"s3_endpoint": proxy.endpoint})) as (registry, drivers):
                 for call in (
                     registry.get(job.account, job.job_id),
                     registry.create(job.account, "batch_0000000000000000", job.config),
@@ -184,20 +187,17 @@ def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_wh
     in_a_loop(test)
 
 
-def test_a_record_that_makes_no_sense_keeps_no_other_job_from_going_on(
-    settings: Settings, gateway_store: ObjectStore
-) -> None:
+def test_a_record_that_makes_no_sense_keeps_no_other_job_from_going_on(settings: Settings) -> None:
     async def test() -> None:
         async with running(settings) as (registry, drivers):
             drivers.may_be_taken.clear()
             damaged, job = [await started(registry, account) for account in accounts(2)]
         paths = JobPaths(damaged.account, damaged.job_id)
-        gateway_store.put(paths.record, b"{")
+        ObjectStore(settings).put(paths.record, b"{")
         async with running(settings) as (registry, drivers):
             await until(lambda: job.job_id in drivers.assigned)
             assert damaged.job_id not in drivers.assigned
             await registry.cancel(job.account, job.job_id)
-        gateway_store.delete(paths.active_marker, paths.record)
 
     in_a_loop(test)
 

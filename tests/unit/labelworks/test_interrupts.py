@@ -34,6 +34,8 @@ class Terminal:
             stderr=inner,
             cwd=folder,
             start_new_session=True,
+            # What runs in the background of a shell hands down that it ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env=os.environ
             | {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200", "TERM": "xterm"},
         )
