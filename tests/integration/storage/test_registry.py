@@ -86,11 +86,14 @@ def settings(gateway_server: S3Server) -> Settings:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[JobRegistry, Drivers]]:
+async def running(settings: Settings, *, loaded: bool = True) -> AsyncIterator[tuple[JobRegistry, Drivers]]:
+    """``loaded``: once it knows what is processing, which a busy storage delays."""
     registry = JobRegistry(settings)
     drivers = registry._spares
     assert isinstance(drivers, Drivers)
     try:
+        if loaded:
+            await registry._loaded.wait()
         yield registry, drivers
     finally:
         registry._background.cancel()
@@ -171,7 +174,8 @@ def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_wh
             job = await started(registry, *accounts(1))
         with FaultyProxy(gateway_server.endpoint) as proxy:
             proxy.go_down()
-            async with running(settings.model_copy(update={"s3_endpoint": proxy.endpoint})) as (registry, drivers):
+            away = settings.model_copy(update={"s3_endpoint": proxy.endpoint})
+            async with running(away, loaded=False) as (registry, drivers):
                 for call in (
                     registry.get(job.account, job.job_id),
                     registry.create(job.account, "batch_0000000000000000", job.config),
