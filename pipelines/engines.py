@@ -13,6 +13,9 @@ from models.registry import engine_arithmetic, load_engine, load_token_counter, 
 from pipelines import ndjson, range_classifier, results
 from pipelines.settings import Settings
 
+_NODE_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU"}
+"""What Ray calls, as a node's, the resources that an actor asks for."""
+
 
 def engine_for(settings: Settings, model: str, threads: int | None = None) -> Engine:
     """The engine with its weights loaded; ``threads`` instead of the classifiers' number.
@@ -30,15 +33,8 @@ def threads_of_classifier(settings: Settings, model: str, classifiers: int, node
     """
     if settings.classifier_threads:
         return settings.classifier_threads
-    resource, asked = (
-        ("GPU", float(settings.classifier_gpus))
-        if runs_on_gpu(settings, model)
-        else (
-            "CPU",
-            settings.classifier_cpus,
-        )
-    )
-    fitting = max(int(node.get(resource, 0) / asked), 1)
+    asked = classifier_resources(settings, model)
+    fitting = max(min(int(node.get(_NODE_RESOURCES[name], 0) / each) for name, each in asked.items()), 1)
     return max(1, round(usable_processors() / min(fitting, classifiers)))
 
 
