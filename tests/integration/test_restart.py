@@ -23,8 +23,8 @@ from tests.integration.service import (
 )
 from tests.integration.texts import varied_texts
 
-# Small ranges, so that a job of a few seconds has finished shards to keep when it is interrupted; an input that counts as
-# too large to be kept in memory, or to be scanned by the driver alone.
+# Small ranges, so that a job of a few seconds has finished shards to keep when it is interrupted; an input that
+# counts as too large to be kept in memory, or to be scanned by the driver alone.
 LARGE_INPUT = {
     "LABELWORKS_RANGE_MIN_BYTES": "16384",
     "LABELWORKS_PREFETCH_BYTES": "0",
