@@ -63,7 +63,10 @@ class Settings(BaseSettings):
     prefetch_bytes: int = Field(
         16 * MIB, ge=0, description="Input size up to which it is read once and kept: not again to be classified."
     )
-    range_min_bytes: int = Field(128 * KIB, ge=1, description="Of the default engine; more for faster ones.")
+    driver_scan_bytes: int = Field(
+        256 * MIB, ge=0, description="Input size up to which the driver scans it; tasks for more take seconds to start."
+    )
+    range_min_bytes: int = Field(256 * KIB, ge=1, description="Of the default engine; more for faster ones.")
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
     range_attempts: int = Field(
