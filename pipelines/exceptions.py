@@ -125,6 +125,12 @@ class StorageUnavailable(Unavailable):
     """The object storage does not answer. Try again shortly."""
 
 
+class KeyUncertain(LabelworksError):
+    """Whether the key was made is not known. If GET /v1/keys lists this id, revoke it, then make another."""
+
+    code = "KEY_UNCERTAIN"
+
+
 class ObjectMissing(LabelworksError):
     """There is no such object."""
 
