@@ -21,6 +21,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
 from serve_app import registry as registry_module
+from serve_app import scheduler as scheduler_module
 from serve_app.accounts import new_key, require_room
 from serve_app.job_repository import JobRepository
 from serve_app.registry import JobRegistry
@@ -69,8 +70,8 @@ class Drivers:
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "SpareDrivers", Drivers)
-    monkeypatch.setattr(registry_module, "slots_now", lambda settings: {False: SLOTS})
+    monkeypatch.setattr(scheduler_module, "SpareDrivers", Drivers)
+    monkeypatch.setattr(scheduler_module, "slots_now", lambda settings: {False: SLOTS})
     monkeypatch.setattr(registry_module, "_RECONCILE_SECONDS", 0.05)
     monkeypatch.setattr(registry_module, "_RETRY_SECONDS", 0.3)
     monkeypatch.setattr(registry_module, "_LOADING_SECONDS", 1.0)
