@@ -145,6 +145,10 @@ class InputChanged(Conflict):
     code = "INPUT_CHANGED"
 
 
+class ModelFailed(LabelworksError):
+    """The job's model cannot be used on this node, or not with the job's labels."""
+
+
 class OtherArithmetic(LabelworksError):
     """This node computes the model in another arithmetic than the job's other nodes."""
 
