@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from tokenizers.normalizers import NFC
+from tokenizers.normalizers import NFC, Lowercase
+from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import PreTokenizer
 
 from models.protocol import Counts
@@ -49,14 +50,20 @@ class TextTokenizer:
     """A ``tokenizer.json`` with its padding and truncation switched off and no special tokens added.
 
     ``words``, where given, replaces the file's rule that cuts a text into words. ``literal``: special tokens that
-    a text spells out, such as "[SEP]", are characters like any other.
+    a text spells out, such as "[SEP]", are characters like any other. ``lowercase``: texts are made so before whatever
+    else the file does to them.
     """
 
-    def __init__(self, path: Path, words: PreTokenizer | None = None, *, literal: bool = False) -> None:
+    def __init__(
+        self, path: Path, words: PreTokenizer | None = None, *, literal: bool = False, lowercase: bool = False
+    ) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.encode_special_tokens = literal
         if words is not None:
             self._tokenizer.pre_tokenizer = words
+        if lowercase:
+            present = self._tokenizer.normalizer
+            self._tokenizer.normalizer = Normalizers([Lowercase(), *([present] if present else [])])
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 

@@ -76,6 +76,14 @@ def model_folder(source: str, names: tuple[str, ...] | None = None) -> Path:
         ) from error
 
 
+def tokenizer_file(folder: Path) -> Path:
+    """The ``tokenizer.json`` of a model's folder. Raises ModelUnavailable where there is none."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelUnavailable(f"{folder} holds no tokenizer.json; save the model with a fast tokenizer.")
+    return path
+
+
 def _is_hub_name(source: str) -> bool:
     return not source.startswith((".", "/", "~")) and source.count("/") == 1
 

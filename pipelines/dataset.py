@@ -14,10 +14,11 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 
+from models.exceptions import ModelError
 from models.processors import limit_tokenizer_threads
 from pipelines.attempts import Attempt
 from pipelines.engines import arithmetic_for, classifier_resources, engine_for, threads_of_classifier
-from pipelines.exceptions import OtherArithmetic
+from pipelines.exceptions import ModelFailed, OtherArithmetic
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
@@ -105,7 +106,8 @@ class ClassifierActor:
     pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
 
     ``arithmetic`` is what the job's shards are computed in; where this node's CPU computes in another, each call
-    raises OtherArithmetic.
+    raises OtherArithmetic. Where the model cannot be used, each raises ModelFailed: of an exception while it is made
+    Ray would tell the job no more than that an actor died.
 
     ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
     ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
@@ -133,12 +135,20 @@ class ClassifierActor:
         self._model = config.model
         threads = threads_of_classifier(settings, config.model, classifiers, node_resources())
         limit_tokenizer_threads(threads)
-        engine = engine_for(settings, config.model, threads)
-        self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
+        self._classifier: TimedClassifier | ModelFailed
+        try:
+            engine = engine_for(settings, config.model, threads)
+            self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
+        except (ModelError, ImportError) as error:
+            self._classifier = ModelFailed(
+                f"The model {config.model} cannot be used on node {platform.node()}: {error}"
+            )
         self._watcher = watcher
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         self._require_arithmetic()
+        if isinstance(self._classifier, ModelFailed):
+            raise self._classifier
         index = batch["index"][0].as_py()
         attempt: Attempt = ray.get(self._watcher.begin_range.remote(index))
         reported_at = 0.0
@@ -190,7 +200,8 @@ def classify_ranges(
 ) -> Iterator[ShardReceipt]:
     """Read ``ranges``, classify and write them (in ``classifiers`` actors); their shards are marked with ``origin``.
 
-    Raises OtherArithmetic where a classifier's node does not compute in ``arithmetic``.
+    Raises OtherArithmetic where a classifier's node does not compute in ``arithmetic``, ModelFailed where the model
+    cannot be used.
 
     Yields a receipt for each shard once it is in S3, in any order.
 

@@ -125,6 +125,12 @@ class StorageUnavailable(Unavailable):
     """The object storage does not answer. Try again shortly."""
 
 
+class KeyUncertain(LabelworksError):
+    """Whether the key was made is not known. If GET /v1/keys lists this id, revoke it, then make another."""
+
+    code = "KEY_UNCERTAIN"
+
+
 class ObjectMissing(LabelworksError):
     """There is no such object."""
 
@@ -137,6 +143,10 @@ class InputChanged(Conflict):
     """The input file was overwritten while the job was processing it. Start the job again to use the new file."""
 
     code = "INPUT_CHANGED"
+
+
+class ModelFailed(LabelworksError):
+    """The job's model cannot be used on this node, or not with the job's labels."""
 
 
 class OtherArithmetic(LabelworksError):

@@ -26,6 +26,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from pydantic import SecretStr
 
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.settings import Settings
@@ -111,12 +112,15 @@ class ObjectStore:
 
     @property
     def _client(self) -> S3Client:
-        return _client_for(self._settings, self._settings.s3_endpoint, self._retry_seconds)
+        return self._client_at(self._settings.s3_endpoint)
 
     @property
     def _public_client(self) -> S3Client:
-        endpoint = self._settings.s3_public_endpoint or self._settings.s3_endpoint
-        return _client_for(self._settings, endpoint, self._retry_seconds)
+        return self._client_at(self._settings.s3_public_endpoint or self._settings.s3_endpoint)
+
+    def _client_at(self, endpoint: str | None) -> S3Client:
+        told = self._settings
+        return _client_for(endpoint, told.s3_region, told.s3_access_key, told.s3_secret_key, self._retry_seconds)
 
     def _retried(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._retry_seconds
@@ -316,13 +320,14 @@ class MultipartUpload:
 
 # Making one takes 0.2 s, and a task that is handed a store would make its own.
 @lru_cache(maxsize=8)
-def _client_for(settings: Settings, endpoint: str | None, retry_seconds: float) -> S3Client:
-    secret = settings.s3_secret_key
+def _client_for(
+    endpoint: str | None, region: str, access_key: str | None, secret: SecretStr | None, retry_seconds: float
+) -> S3Client:
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.s3_access_key,
+        region_name=region,
+        aws_access_key_id=access_key,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=Config(
             signature_version="s3v4",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from pipelines.engines import (
     fingerprint_for,
     least_range_bytes,
     runs_on_gpu,
-    token_counter_for,
 )
 from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
@@ -26,19 +25,17 @@ from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
-from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
+from pipelines.ranges import ByteRange, cut_ranges
 from pipelines.results import bounded_range_bytes
-from pipelines.scan import RangeScan, require_ndjson, scan_lines
+from pipelines.scan import require_ndjson
+from pipelines.scan_input import scan_input
 from pipelines.settings import Settings
 from pipelines.shards import FinishedShard, ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan, save_plan
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES = 4096
-_SAMPLES_PER_RANGE = 32
 _HEAD_BYTES = 64 * 1024
-_SCAN_CPUS = 0.1
 # A job undisturbed takes two: classifying what has no shard, and joining.
 _STEPS = 10
 
@@ -87,7 +84,7 @@ def run_job(
     origin = ShardOrigin(job.version.etag, engine)
     plan = load_plan(store, job)
     if plan is None or plan.engine != engine:
-        plan = _scan(store, settings, config, job, prefetched, engine)
+        plan = _plan(store, settings, config, job, prefetched, engine)
         # Another input or, after an upgrade, other answers: what is there belongs to neither.
         observer.begins_anew()
         _remove_outputs(store, job)
@@ -173,49 +170,10 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
     store.delete(*stale, job.paths.results)
 
 
-def _scan(
+def _plan(
     store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None, engine: str
 ) -> Plan:
     ranges = _cut(job.version.size, settings, config)
-    samples = max(_SAMPLES // len(ranges), _SAMPLES_PER_RANGE)
-    if prefetched is not None:
-        scans = [_scan_range(store, settings, config.model, job, cut, samples, prefetched) for cut in ranges]
-        head = prefetched[:_HEAD_BYTES]
-    else:
-        scans = _scan_in_parallel(store, settings, config.model, job, ranges, samples)
-        head = job.reader(store, None)(0, _HEAD_BYTES)
-    require_ndjson(scans, head)
+    scans = scan_input(store, settings, config.model, job, ranges, prefetched)
+    require_ndjson(scans, job.reader(store, prefetched)(0, _HEAD_BYTES))
     return make_plan(job.version, ranges, scans, engine)
-
-
-def _scan_in_parallel(
-    store: ObjectStore, settings: Settings, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
-) -> list[RangeScan]:
-    scan = ray.remote(_scan_range).options(num_cpus=_SCAN_CPUS, max_retries=-1)
-    results: dict[Any, int] = {}
-    scans: dict[int, RangeScan] = {}
-    # More would only start more processes than there are processors.
-    in_flight = max(int(ray.cluster_resources().get("CPU", 1)), 2)  # type: ignore[no-untyped-call]
-    waiting = list(reversed(ranges))
-    while waiting or results:
-        while waiting and len(results) < in_flight:
-            cut = waiting.pop()
-            results[scan.remote(store, settings, model, job, cut, samples, None)] = cut.index
-        ready, _ = ray.wait(list(results), num_returns=1)
-        for reference in ready:
-            scans[results.pop(reference)] = ray.get(reference)
-    return [scans[cut.index] for cut in ranges]
-
-
-def _scan_range(
-    store: ObjectStore,
-    settings: Settings,
-    model: str,
-    job: JobInput,
-    cut: ByteRange,
-    samples: int,
-    prefetched: bytes | None,
-) -> RangeScan:
-    data = read_lines_of(cut, job.version.size, job.reader(store, prefetched))
-    counter = token_counter_for(settings, model)
-    return scan_lines(data, first=cut.index == 0, samples=samples, count_tokens=counter.count)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIB = 1024
@@ -36,8 +36,8 @@ class Settings(BaseSettings):
     models: tuple[str, ...] = Field(
         ("minilm", "static"), min_length=1, description="The engines that jobs may ask for, the default first."
     )
-    model_weights: str | None = Field(
-        None, description="A folder or hub name with the default engine's files; none: its package."
+    model_weights: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="A folder or hub name by engine; one without has its package, or the model it is made for."
     )
     classifier_cpus: float = Field(
         0.5,
@@ -63,7 +63,10 @@ class Settings(BaseSettings):
     prefetch_bytes: int = Field(
         16 * MIB, ge=0, description="Input size up to which it is read once and kept: not again to be classified."
     )
-    range_min_bytes: int = Field(128 * KIB, ge=1, description="Of the default engine; more for faster ones.")
+    driver_scan_bytes: int = Field(
+        256 * MIB, ge=0, description="Input size up to which the driver scans it; tasks for more take seconds to start."
+    )
+    range_min_bytes: int = Field(256 * KIB, ge=1, description="Of the default engine; more for faster ones.")
     range_max_bytes: int = Field(8 * MIB, ge=1)
     ranges_per_job: int = Field(128, ge=1, description="Aimed at until ranges reach range_max_bytes.")
     range_attempts: int = Field(
@@ -113,8 +116,20 @@ class Settings(BaseSettings):
         return self.models[0]
 
     def weights_of(self, model: str) -> str | None:
-        """Where an engine's files are, or None for its package."""
-        return self.model_weights if model == self.default_model else None
+        """Where an engine's files are; None: where the engine itself looks for them."""
+        return self.model_weights.get(model)
+
+    @field_validator("model_weights")
+    @classmethod
+    def _of_allowed_models(cls, given: dict[str, str], others: ValidationInfo) -> dict[str, str]:
+        allowed = others.data.get("models", tuple(given))
+        unknown = [name for name in given if name not in allowed]
+        if unknown:
+            raise ValueError(
+                f"{', '.join(map(repr, unknown))} is not among the models that jobs may ask for"
+                f" ({', '.join(allowed)}): name it in LABELWORKS_MODELS too, or take its weights out"
+            )
+        return given
 
     @property
     def retention(self) -> timedelta:

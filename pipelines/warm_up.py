@@ -12,23 +12,21 @@ from pipelines.layout import REGISTRY_EPOCH_KEY
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 
-# One becomes a small job's classifier, the other reads.
-_WORKERS = 2
-
 
 def warm_up(store: ObjectStore, settings: Settings) -> None:
-    """Get this process ready to run a job, and idle worker processes ready for the job's actors and tasks.
+    """Get this process ready to run a job, and a worker process ready to read a small job's input.
 
-    Ray keeps such workers for the detached actor that used them first, so they are of use to this process alone.
+    Ray keeps such a worker for the detached actor that used it first, so it is of use to this process alone, and for
+    tasks: an actor, as a classifier is, gets a process that has run nothing.
     """
     configure_ray_data()
     load = ray.remote(_load).options(num_cpus=settings.classifier_cpus)
-    workers: list[Any] = [load.remote(store, settings) for _ in range(_WORKERS)]
+    loaded: Any = load.remote(store, settings)
     _load(store, settings)
     # The first Dataset of a process loads code, and the first of a cluster starts Ray Data's helper actors.
     for _ in ray.data.range(1, override_num_blocks=1).iter_batches(batch_size=None, prefetch_batches=0):
         pass
-    ray.get(workers)
+    ray.get(loaded)
 
 
 def _load(store: ObjectStore, settings: Settings) -> None:

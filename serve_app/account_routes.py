@@ -38,7 +38,11 @@ AccountQuery = Annotated[
 
 @keys_and_usage.post("/keys", status_code=201, summary="Make a key", responses=error_responses(404, 409))
 async def create_key(caller: CurrentCaller, services: Serving, body: CreateKey | None = None) -> KeyCreated:
-    """The answer holds the secret, which cannot be shown again. It may be used at once."""
+    """The answer holds the secret, which cannot be shown again. It may be used at once.
+
+    A 503 means that no key was made. Where that is not known the answer is a 500 with the code `KEY_UNCERTAIN` and the
+    key's id in `details`: should the list of keys hold it, revoke it before you make another.
+    """
     wanted = body or CreateKey()
     account = managed_account(caller, wanted.account)
     issued = new_key(account, name=wanted.name, expires_at=wanted.expires_at)

@@ -15,6 +15,7 @@ from pipelines.exceptions import (
     BadRequest,
     BodyTooLarge,
     Conflict,
+    KeyUncertain,
     LabelworksError,
     NotFound,
     RequestInvalid,
@@ -36,6 +37,8 @@ _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (RequestInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    # No 503, which asks for the call again: that would make a second key.
+    (KeyUncertain, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 

@@ -18,6 +18,7 @@ from pipelines.exceptions import (
     AccountBusy,
     DriverSuperseded,
     JobNotFound,
+    KeyUncertain,
     RegistrySuperseded,
     StorageUnavailable,
 )
@@ -264,11 +265,16 @@ class JobRegistry:
             await self._stored(self._classifiers.delete, account, reference)
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
-        """Raises TooManyKeys. The secret itself stays with the replica that was asked for it."""
+        """Raises TooManyKeys, or KeyUncertain where the storage does not say whether the key is there. The secret
+        itself stays with the replica that was asked for it.
+        """
         async with self._exclusively(key.account):
             await self._stored(self._repository.require_claim)
             await self._stored(require_room, self._store, key.account)
-            await self._stored(store_key, self._store, key, key_hash)
+            try:
+                await self._stored(store_key, self._store, key, key_hash)
+            except StorageUnavailable as error:
+                raise KeyUncertain(id=key.id) from error
 
     async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
         """Raises KeyNotFound, or LastKey with ``keep_one``: of two keys that revoke each other, one stays."""

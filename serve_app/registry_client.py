@@ -8,7 +8,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from pipelines.exceptions import LabelworksError, Unavailable
+from pipelines.exceptions import KeyUncertain, LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
 from pipelines.logs import current_fields
 from pipelines.settings import Settings
@@ -37,6 +37,10 @@ def connect_registry(settings: Settings) -> Any:
         )
         .remote(settings)
     )
+
+
+class _Unanswered(Unavailable):
+    """The registry may have carried the call out, or may yet do so."""
 
 
 class RegistryClient:
@@ -78,7 +82,11 @@ class RegistryClient:
         await self._call("delete_classifier", account, reference)
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
-        await self._call("add_key", key, key_hash)
+        """Raises KeyUncertain where the registry does not say whether the key is stored."""
+        try:
+            await self._call("add_key", key, key_hash)
+        except _Unanswered as error:
+            raise KeyUncertain(id=key.id) from error
 
     async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:
         await self._call("revoke_key", account, key_id, keep_one)
@@ -95,6 +103,6 @@ class RegistryClient:
             raise
         except RayActorError as error:
             self._actor = None
-            raise Unavailable("The job registry is restarting. Try again shortly.") from error
+            raise _Unanswered("The job registry is restarting. Try again shortly.") from error
         except TimeoutError as error:
-            raise Unavailable("The job registry does not answer in time. Try again shortly.") from error
+            raise _Unanswered("The job registry does not answer in time. Try again shortly.") from error

@@ -55,7 +55,6 @@ class SpareDrivers:
         self._settings = settings
         self._waiting: deque[DriverProcess] = deque()
         self._not_before = time.monotonic() + _START_SECONDS
-        self._unprepared: list[DriverProcess] = []
         self._preparing: set[asyncio.Task[None]] = set()
 
     async def take(self) -> DriverProcess:
@@ -75,7 +74,7 @@ class SpareDrivers:
     def put_back(self, driver: DriverProcess) -> None:
         """For one whose job was not begun, or has completed; it ends where there are enough without it."""
         if len(self._waiting) < self._settings.spare_drivers:
-            self._add(driver)
+            self._waiting.append(driver)
         else:
             driver.kill()
 
@@ -84,18 +83,11 @@ class SpareDrivers:
         if time.monotonic() < self._not_before:
             return
         while len(self._waiting) < self._settings.spare_drivers:
-            self._add(self._make())
-        while self._unprepared:
-            driver = self._unprepared.pop()
-            if driver in self._waiting:
-                preparation = asyncio.get_running_loop().create_task(self._prepare(driver))
-                self._preparing.add(preparation)
-                preparation.add_done_callback(self._preparing.discard)
-
-    def _add(self, driver: DriverProcess) -> None:
-        self._waiting.append(driver)
-        # One that has been at work has lost worker processes to the classifiers of its job.
-        self._unprepared.append(driver)
+            driver = self._make()
+            self._waiting.append(driver)
+            preparation = asyncio.get_running_loop().create_task(self._prepare(driver))
+            self._preparing.add(preparation)
+            preparation.add_done_callback(self._preparing.discard)
 
     def remove_strays(self, assigned: Collection[str]) -> None:
         """After the registry's restart: end the spares of its predecessor, and whatever else has no job."""

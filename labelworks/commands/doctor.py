@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from labelworks.commands.connection import LOCAL_DATA
 from labelworks.commands.console import EXIT_ERROR, AsJson, console, fail, print_json
+from labelworks.commands.operator_settings import settings_checked
 from labelworks.commands.stack import DataFolder, require_server_parts
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ def doctor(
     # What the embedded stack and cluster.yaml run with; Ray reads it when it is imported.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     require_server_parts()
-    from pydantic import ValidationError
-
     from serve_app.doctor.cluster import examine_cluster
     from serve_app.doctor.models import examine_tokenizers
     from serve_app.doctor.storage import examine_storage
@@ -42,12 +41,10 @@ def doctor(
     from serve_app.embedded.exceptions import EmbeddedStackError
 
     try:
-        settings = operator_settings(data)
+        with settings_checked():
+            settings = operator_settings(data)
     except EmbeddedStackError as error:
         fail(str(error))
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()} is not valid: {wrong['msg']}")
     findings = []
     examinations = [examine_storage(settings), examine_tokenizers(settings)]
     if ray_address != "none":

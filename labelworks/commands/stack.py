@@ -16,6 +16,7 @@ import typer
 
 from labelworks.commands.connection import LOCAL_DATA, local_stack
 from labelworks.commands.console import fail
+from labelworks.commands.operator_settings import settings_checked
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The folder in which the embedded stack keeps everything.")]
 
@@ -31,8 +32,6 @@ def dev(
 ) -> None:
     """Run the whole service on this machine: local Ray, an S3 server and the API. Ctrl-C stops it."""
     require_server_parts()
-    from pydantic import ValidationError
-
     from serve_app.embedded.exceptions import EmbeddedStackError
     from serve_app.embedded.stack import embedded_stack
 
@@ -49,7 +48,7 @@ def dev(
     announcements = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        with embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
+        with settings_checked(), embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
             ready_to_stop.set()
             print(f"READY {json.dumps(asdict(ready))}", file=announcements, flush=True)
             while not stop.wait(0.5):
@@ -58,9 +57,6 @@ def dev(
         fail("stopped before it was ready")
     except EmbeddedStackError as error:
         fail(str(error))
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()} is not valid: {wrong['msg']}")
     except OSError as error:
         fail(f"{error.filename or data}: {error.strerror or error}")
 
@@ -74,7 +70,8 @@ def create_stored_key(account: str, data: Path) -> str:
     from serve_app.embedded.exceptions import EmbeddedStackError
 
     try:
-        return create_key(operator_store(data), account)
+        with settings_checked():
+            return create_key(operator_store(data), account)
     except (EmbeddedStackError, LabelworksError) as error:
         fail(str(error))
     except OSError as error:

@@ -14,6 +14,7 @@ import typer
 
 from labelworks.commands.classify import File, TextField
 from labelworks.commands.console import EXIT_ERROR, EXIT_INCOMPLETE, AsJson, print_json, reported, say
+from labelworks.commands.operator_settings import settings_checked
 from labelworks.inputs import InputFile
 from labelworks.operations.batches import MAX_UPLOAD_BYTES
 from labelworks.progress import duration
@@ -102,7 +103,8 @@ def _model_counter() -> CountTokens | None:
         from pipelines.settings import Settings
     except ImportError:
         return None
-    settings = Settings()
+    with settings_checked():
+        settings = Settings()
     try:
         return token_counter_for(settings, settings.default_model).count
     except ModelError as error:

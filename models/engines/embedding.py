@@ -24,7 +24,7 @@ from models.lookahead import Waits
 from models.protocol import Counts, EngineInfo, OnBatch, Vectors
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
-from models.weights import model_folder
+from models.weights import model_folder, tokenizer_file
 from models.window_encoder import SpecialTokens
 
 NAME = "embedding"
@@ -36,11 +36,14 @@ TEXTS_AT_ONCE = {"cuda": 65_536, "cpu": 8_192}
 
 Pooling = Literal["mean", "first", "last"]
 _MODULES = ("Transformer", "Pooling", "Normalize")
+_SENTENCE_CONFIG = "sentence_*_config.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """What the files of a sentence-transformers model say of its use; ``prompt`` comes before each text."""
+    """What the files of a sentence-transformers model say of its use; ``prompt`` comes before each text, and
+    ``window`` is the most tokens, special ones included, that the model reads at once.
+    """
 
     path: Path
     pooling: Pooling
@@ -54,13 +57,6 @@ class ModelFolder:
         config = _json(path / "config.json")
         if config is None:
             raise ModelUnavailable(f"{path} holds no config.json, so no model of the transformers library.")
-        if not (path / "tokenizer.json").is_file():
-            raise ModelUnavailable(f"{path} holds no tokenizer.json; save the model with a fast tokenizer.")
-        sentence = _json(path / "sentence_bert_config.json") or {}
-        positions = int(config.get("max_position_embeddings", 512))
-        # RoBERTa counts positions from the padding id on, so its tables are longer than its windows.
-        positions -= 2 if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
-        window = min(int(sentence.get("max_seq_length") or positions), positions)
         padding = int(config.get("pad_token_id") or 0)
         pooling = _json(_pooling_folder(path) / "config.json") or {"pooling_mode_mean_tokens": True}
         prompt = _default_prompt(path)
@@ -68,7 +64,7 @@ class ModelFolder:
             raise ModelUnavailable(
                 f"{path} asks to leave its prompt {prompt!r} out of the pooling, which this engine does not do."
             )
-        return cls(path, _pooling(path, pooling), window, padding, prompt)
+        return cls(path, _pooling(path, pooling), _window(path, config), padding, prompt)
 
 
 class TorchEncoder:
@@ -131,17 +127,52 @@ def load(threads: int | None, weights: str | None) -> Embedding:
     """``weights``: a folder or a hub name. Raises ModelUnavailable when they or torch are missing."""
     device = choose_device(threads, INSTALL)
     folder = ModelFolder.read(model_folder(weights or DEFAULT_MODEL))
-    tokenizer = TextTokenizer(folder.path / "tokenizer.json", literal=True)
-    return Embedding(TorchEncoder(folder, tokenizer, device), device.name)
+    return Embedding(TorchEncoder(folder, _tokenizer(folder.path), device), device.name)
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",)) / "tokenizer.json", literal=True)
+    return _tokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json", _SENTENCE_CONFIG)))
+
+
+def _tokenizer(folder: Path) -> TextTokenizer:
+    """As the model's own, in lower case where its files ask for that."""
+    lowercase = bool(_sentence_config(folder).get("do_lower_case"))
+    return TextTokenizer(tokenizer_file(folder), literal=True, lowercase=lowercase)
+
+
+def _sentence_config(folder: Path) -> Mapping[str, Any]:
+    """What sentence-transformers has written of its encoder; older releases named the file after the architecture."""
+    found = (_json(path) for path in sorted(folder.glob(_SENTENCE_CONFIG)))
+    return next((config for config in found if config), {})
+
+
+def _window(folder: Path, config: Mapping[str, Any]) -> int:
+    sentence = _sentence_config(folder)
+    positions = int(config.get("max_position_embeddings", 512))
+    # RoBERTa counts positions from the padding id on, so its tables are longer than its windows.
+    positions -= 2 if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+    told = (
+        _tokenizer_arguments(sentence).get("model_max_length")
+        or sentence.get("max_seq_length")
+        or (_json(folder / "tokenizer_config.json") or {}).get("model_max_length")
+        or positions
+    )
+    return min(int(told), positions)
+
+
+def _tokenizer_arguments(sentence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the encoder's configuration sets of the tokenizer, under the names that releases gave it."""
+    return next((sentence[name] for name in ("processor_kwargs", "tokenizer_args") if sentence.get(name)), {})
 
 
 def _around(tokenizer: TextTokenizer, folder: ModelFolder) -> SpecialTokens:
     """What comes before and after each window of a text, the prompt included."""
     special = special_tokens(tokenizer, folder.padding)
+    if special.count >= folder.window:
+        raise ModelUnavailable(
+            f"{folder.path} says that the model reads {folder.window} tokens at once (max_seq_length); {special.count}"
+            f" of them are special ones, so none are left for a text."
+        )
     prompt = tuple(tokenizer.ids([folder.prompt.rstrip()])[0].tolist())
     if len(prompt) > folder.window // 2:
         raise ModelUnavailable(

@@ -27,7 +27,7 @@ from models.lookahead import Waits
 from models.protocol import Counts, EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, TokenIds, portions
-from models.weights import model_folder
+from models.weights import model_folder, tokenizer_file
 from models.window_encoder import SpecialTokens
 
 NAME = "gliclass"
@@ -200,9 +200,7 @@ def load(threads: int | None, weights: str | None) -> GliClass:
     """``weights``: a folder or a hub name. Raises ModelUnavailable when they or the packages are missing."""
     device = choose_device(threads, INSTALL, "gliclass")
     folder = model_folder(weights or DEFAULT_MODEL)
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ModelUnavailable(f"{folder} holds no tokenizer.json; save the model with a fast tokenizer.")
+    path = tokenizer_file(folder)
     if TextTokenizer(path).id_of(_LABEL) is None:
         raise ModelUnavailable(f"The tokenizer of {folder} has no token {_LABEL!r}, so this is no GLiClass model.")
     return GliClass(LabelledTextModel(folder, device), path, device)
@@ -210,4 +208,4 @@ def load(threads: int | None, weights: str | None) -> GliClass:
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
     folder = model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",))
-    return TextTokenizer(folder / "tokenizer.json", literal=True)
+    return TextTokenizer(tokenizer_file(folder), literal=True)

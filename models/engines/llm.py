@@ -32,7 +32,7 @@ from models.lookahead import Waits
 from models.protocol import Counts, EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions
-from models.weights import model_folder
+from models.weights import model_folder, tokenizer_file
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +102,8 @@ def load(threads: int | None, weights: str | None) -> Llm:
     """``weights``: a folder or a hub name. Raises ModelUnavailable when they or the packages are missing."""
     device = choose_device(threads, INSTALL)
     folder = model_folder(weights or DEFAULT_MODEL)
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise ModelUnavailable(f"{folder} holds no {name}, so no language model with a fast tokenizer.")
+    if not (folder / "config.json").is_file():
+        raise ModelUnavailable(f"{folder} holds no config.json, so no language model.")
     scorer: LabelScorer
     if device.name == "cuda" and find_spec("vllm") is not None:
         import torch
@@ -119,4 +118,4 @@ def load(threads: int | None, weights: str | None) -> Llm:
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
     folder = model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",))
-    return TextTokenizer(folder / "tokenizer.json", literal=True)
+    return TextTokenizer(tokenizer_file(folder), literal=True)

@@ -20,6 +20,7 @@ from models.label_prompt import (
 )
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
+from models.weights import tokenizer_file
 
 TEXT_WINDOW = 2_048
 """The most tokens of a text that are read at once; a longer text is cut into windows."""
@@ -50,10 +51,7 @@ class PromptTokenizer:
     """``window``: how many tokens the model reads at once; a prompt takes half of them at most."""
 
     def __init__(self, folder: Path, window: int) -> None:
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise ModelUnavailable(f"{folder} holds no tokenizer.json; save the model with a fast tokenizer.")
-        self._tokenizer = TextTokenizer(path)
+        self._tokenizer = TextTokenizer(tokenizer_file(folder))
         self._render = chat_format(folder)
         self._window = window
 

@@ -18,6 +18,7 @@ from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer
+from models.weights import tokenizer_file
 from models.window_encoder import SpecialTokens
 
 WINDOW = 8_192
@@ -51,7 +52,7 @@ class TransformersScorer:
         # Within one sliding window every token sees all before it, whatever padding lies between them.
         limits = (config.max_position_embeddings, getattr(config, "sliding_window", None) or WINDOW)
         self.window = min(WINDOW, *limits)
-        self._literal = TextTokenizer(folder / "tokenizer.json", literal=True)
+        self._literal = TextTokenizer(tokenizer_file(folder), literal=True)
 
     def bind(self, prompt: PromptTokens) -> TransformersReader:
         return TransformersReader(self, prompt, self._literal)

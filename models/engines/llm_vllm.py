@@ -21,6 +21,7 @@ from models.exceptions import ModelUnavailable
 from models.lookahead import Waits, ahead
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer, Windows, cut_windows, portions
+from models.weights import tokenizer_file
 
 WINDOW = 8_192
 MOST_CHOICES = 128
@@ -63,7 +64,7 @@ class VllmScorer:
             ) from error
         self.window = int(self.llm.model_config.max_model_len)
         self.waits = Waits()
-        self._literal = TextTokenizer(folder / "tokenizer.json", literal=True)
+        self._literal = TextTokenizer(tokenizer_file(folder), literal=True)
 
     def bind(self, prompt: PromptTokens) -> VllmReader:
         return VllmReader(self, prompt, self._literal)

@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from models.adaptation import Adaptation, AdaptedEncoder
 from models.batching import PackedShapes
+from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.embedding_classifier import EmbeddingClassifier
 from models.engines.bert_graph import Array, BertShape, build_graph
 from models.engines.minilm_reference import MiniLmReference
@@ -91,7 +92,7 @@ def load_plain(threads: int | None, weights: str | None) -> MiniLm:
     tokenizer = TextTokenizer(files["tokenizer.json"], literal=True)
     tensors = read_weights(files["model.safetensors"])
     reference = MiniLmReference.read()
-    for precision in usable_precisions(_capabilities()):
+    for precision in usable_precisions(_capabilities(), int8_instructions()):
         try:
             encoder = build_encoder(tokenizer, tensors, reference, precision, threads or usable_processors())
             closeness = mean_cosine(encoder, reference)
@@ -114,15 +115,18 @@ def load_token_counter(weights: str | None) -> TextTokenizer:
 
 def arithmetic() -> str:
     """What the CPU's instructions let this engine compute in; a text in a hundred has another label in another."""
-    capabilities = _capabilities()
-    precisions = usable_precisions(capabilities)
-    rest = _floats(capabilities, precisions[0])
-    return f"int8 and {rest}" if precisions[0] == "int8" else rest
+    capabilities, instructions = _capabilities(), int8_instructions()
+    fastest = usable_precisions(capabilities, instructions)[0]
+    rest = _floats(capabilities, fastest)
+    return f"int8 by {instructions} and {rest}" if fastest == "int8" else rest
 
 
-def usable_precisions(capabilities: Collection[str]) -> tuple[Precision, ...]:
-    """Fastest first, of what OpenVINO says of a CPU. Where 16-bit floats are missing the rest is 32-bit."""
-    available: list[Precision] = ["int8"] if "INT8" in capabilities else []
+def usable_precisions(capabilities: Collection[str], instructions: Int8Instructions) -> tuple[Precision, ...]:
+    """Fastest first, of what OpenVINO says of a CPU that has these instructions. Where 16-bit floats are missing the
+    rest is 32-bit.
+    """
+    # Without them int8 is too far from the exact vectors to be trusted.
+    available: list[Precision] = ["int8"] if "INT8" in capabilities and instructions != "none" else []
     if "BF16" in capabilities:
         available.append("bf16")
     return (*available, "f32")

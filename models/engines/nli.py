@@ -24,7 +24,7 @@ from models.lookahead import Waits
 from models.protocol import EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions
-from models.weights import model_folder
+from models.weights import model_folder, tokenizer_file
 from models.window_encoder import SpecialTokens
 
 NAME = "nli"
@@ -109,14 +109,13 @@ def load(threads: int | None, weights: str | None) -> Nli:
     """``weights``: a folder or a hub name. Raises ModelUnavailable when they or torch are missing."""
     device = choose_device(threads, INSTALL)
     folder = model_folder(weights or DEFAULT_MODEL)
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelUnavailable(f"{folder} holds no tokenizer.json; save the model with a fast tokenizer.")
-    tokenizer = TextTokenizer(folder / "tokenizer.json", literal=True)
+    tokenizer = TextTokenizer(tokenizer_file(folder), literal=True)
     return Nli(PairModel(folder, device), tokenizer, device)
 
 
 def load_token_counter(weights: str | None) -> TextTokenizer:
-    return TextTokenizer(model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",)) / "tokenizer.json", literal=True)
+    folder = model_folder(weights or DEFAULT_MODEL, ("tokenizer.json",))
+    return TextTokenizer(tokenizer_file(folder), literal=True)
 
 
 def hypothesis(task: ClassificationTask, label: str) -> str:

@@ -36,5 +36,5 @@ def examine_engine(settings: Settings, model: str, where: str) -> Finding:
 def _advice(model: str) -> str:
     return (
         f"Install what {model!r} needs on every node that classifies (pip install 'labelworks[server,{model}]' and its"
-        " weights), or take it out of LABELWORKS_MODELS."
+        " weights, or their folder in LABELWORKS_MODEL_WEIGHTS), or take it out of LABELWORKS_MODELS."
     )

@@ -94,11 +94,11 @@ def embedded_stack(
         _bypass_proxies()
         if s3_endpoint:
             os.environ["LABELWORKS_S3_ENDPOINT"] = s3_endpoint
+        settings = Settings()
         gateway = S3Gateway(
             folder / "s3", port=state.s3_port, access_key=state.s3_access_key, secret_key=state.s3_secret_key
         )
         with gateway:
-            settings = Settings()
             store = ObjectStore(settings, retry_seconds=10)
             store.ensure_bucket()
             state = _replace_key(state, working_key(store, state.account, state.api_key))

@@ -12,6 +12,8 @@ from models.engines.embedding import Embedding, ModelFolder, load, load_token_co
 from models.exceptions import ModelUnavailable
 from models.protocol import Vectors
 from models.task import ClassificationTask
+from pipelines.engines import engine_for, fingerprint_for, token_counter_for
+from pipelines.settings import Settings
 from tests.extras.tiny_models import WINDOW, save_tiny_bert
 from tests.unit.models.sample_texts import ODD, ORDINARY
 
@@ -126,3 +128,14 @@ def test_a_prompt_that_is_to_be_left_out_of_the_pooling_is_refused(tmp_path: Pat
     )
     with pytest.raises(ModelUnavailable, match="prompt"):
         ModelFolder.read(folder)
+
+
+def test_an_operator_may_give_it_weights_beside_another_default(tiny_bert: Path, tmp_path: Path) -> None:
+    settings = Settings(models=("minilm", "embedding"), model_weights={"embedding": str(tiny_bert)})
+    engine = engine_for(settings, "embedding", threads=1)
+    assert isinstance(engine, Embedding)
+    assert np.allclose(engine.encoder.encode(SHORT)[0], one_by_one(tiny_bert, SHORT, "mean_tokens"), atol=1e-4)
+    assert token_counter_for(settings, "embedding").count(["ab c"]) == [3]
+    other = settings.model_copy(update={"model_weights": {"embedding": str(save_tiny_bert(tmp_path, "cls_token"))}})
+    fingerprints = [fingerprint_for(each, "embedding", "") for each in (settings, other, Settings())]
+    assert len(set(fingerprints)) == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.exceptions import ModelUnavailable
 from models.protocol import Engine
 from models.registry import engine_names, load_engine, load_token_counter
 from models.task import ClassificationTask
@@ -112,3 +113,12 @@ def test_examples_descriptions_and_source_type_never_break_it(engine: Engine) ->
         ("a" * 100, "b"), {"b": "x " * 5_000}, {"b": ("y " * 5_000,)}, "z" * 300, mode="multi", threshold=0
     )
     assert confidences(engine, task, ORDINARY[:2]).shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_folder_without_a_tokenizer_is_refused(name: str, tmp_path: Path) -> None:
+    folder = MAKERS[name](tmp_path)
+    (folder / "tokenizer.json").unlink()
+    for loaded in (load_engine, load_token_counter):
+        with pytest.raises(ModelUnavailable, match=f"{folder} holds no tokenizer.json"):
+            loaded(name, weights=str(folder))

@@ -21,11 +21,11 @@ CHARACTERS = list(string.ascii_lowercase + string.digits + string.punctuation)
 WINDOW = 64
 
 
-def save_tiny_bert(folder: Path, pooling: str = "mean_tokens") -> Path:
-    """A sentence encoder that reads single characters, 64 at once."""
+def save_tiny_bert(folder: Path, pooling: str = "mean_tokens", *, cased: bool = False) -> Path:
+    """A sentence encoder that reads single characters, 64 at once. A ``cased`` one knows no word with capitals."""
     torch.manual_seed(0)
     BertModel(_config()).save_pretrained(folder)
-    _save_tokenizer(folder)
+    _save_tokenizer(folder, lowercase=not cased)
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}": True}))
     return folder
@@ -76,10 +76,10 @@ def _config(positions: int = WINDOW, extra: int = 0) -> BertConfig:
     )
 
 
-def _save_tokenizer(folder: Path, marks: Sequence[str] = ()) -> None:
+def _save_tokenizer(folder: Path, marks: Sequence[str] = (), *, lowercase: bool = True) -> None:
     words = [*SPECIAL, *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
     tokenizer = Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer()
+    tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]

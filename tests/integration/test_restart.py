@@ -23,8 +23,13 @@ from tests.integration.service import (
 )
 from tests.integration.texts import varied_texts
 
-# Small ranges, so that a job of a few seconds has finished shards to keep when it is interrupted.
-SMALL_RANGES = {"LABELWORKS_RANGE_MIN_BYTES": "16384"}
+# Small ranges, so that a job of a few seconds has finished shards to keep when it is interrupted; an input that
+# counts as too large to be kept in memory, or to be scanned by the driver alone.
+LARGE_INPUT = {
+    "LABELWORKS_RANGE_MIN_BYTES": "16384",
+    "LABELWORKS_PREFETCH_BYTES": "0",
+    "LABELWORKS_DRIVER_SCAN_BYTES": "0",
+}
 
 
 def alive(pid: int) -> bool:
@@ -61,7 +66,7 @@ def polled(stack: RunningStack, job_id: str) -> Iterator[Counter[int]]:
 
 def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_bytes(tmp_path: Path) -> None:
     data = ndjson(varied_texts(4000))
-    stack = RunningStack.start(tmp_path, **SMALL_RANGES)
+    stack = RunningStack.start(tmp_path, **LARGE_INPUT)
     with stack, stack.client() as client:
         _, undisturbed = run_to_end(client, data)
         job_id = create_uploaded(client, data)
@@ -70,7 +75,7 @@ def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_
         stack.kill()
 
     with polled(stack, job_id) as statuses:
-        restarted = RunningStack.start(tmp_path, **SMALL_RANGES)
+        restarted = RunningStack.start(tmp_path, **LARGE_INPUT)
         with restarted, restarted.client() as client:
             assert restarted.url == stack.url
             assert restarted.api_key == stack.api_key

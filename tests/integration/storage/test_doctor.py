@@ -82,7 +82,7 @@ def test_clocks_that_differ_are_found(server: S3Server, store: ObjectStore, monk
 
 def test_an_engine_whose_weights_are_not_there_is_named_with_what_installs_it(gateway_server: S3Server) -> None:
     settings = gateway_server.settings().model_copy(
-        update={"models": ("embedding", "static"), "model_weights": "/no/such/folder"}
+        update={"models": ("embedding", "static"), "model_weights": {"embedding": "/no/such/folder"}}
     )
 
     embedding, static = examine_tokenizers(settings)

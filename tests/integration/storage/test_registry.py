@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 
 from pipelines.driver import Assignment
-from pipelines.exceptions import DriverSuperseded, JobNotFound, StorageUnavailable
+from pipelines.exceptions import DriverSuperseded, JobNotFound, KeyUncertain, StorageUnavailable
 from pipelines.job import Advanced, InputVersion, JobConfig, JobRecord
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
 from serve_app import registry as registry_module
+from serve_app.accounts import new_key, require_room
 from serve_app.job_repository import JobRepository
 from serve_app.registry import JobRegistry
 from serve_app.spare_drivers import DriverProcess
-from tests.faults.tcp_proxy import FaultyProxy
+from tests.faults.tcp_proxy import Cut, FaultyProxy
 from tests.integration.storage.conftest import S3Server
 
 INPUT = InputVersion(etag="one", size=100)
@@ -187,6 +188,29 @@ def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_wh
                 await until(lambda: job.job_id in drivers.assigned)
                 assert (await registry.get(job.account, job.job_id)).phase == "scanning"
                 await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_key_is_uncertain_where_the_storage_does_not_say_whether_it_took_it(
+    settings: Settings, gateway_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (account,) = accounts(1)
+    issued = new_key(account)
+
+    async def test() -> None:
+        with FaultyProxy(gateway_server.endpoint) as proxy:
+
+            def make_room(store: ObjectStore, account: str) -> None:
+                require_room(store, account)
+                proxy.fail_always(Cut(0))
+
+            monkeypatch.setattr(registry_module, "require_room", make_room)
+            unsteady = settings.model_copy(update={"s3_endpoint": proxy.endpoint, "s3_api_retry_seconds": 0.2})
+            async with running(unsteady) as (registry, _):
+                with pytest.raises(KeyUncertain) as uncertain:
+                    await registry.add_key(issued.key, issued.key_hash)
+        assert uncertain.value.details == {"id": issued.key.id}
 
     in_a_loop(test)
 

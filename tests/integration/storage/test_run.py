@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from pipelines import run
+from pipelines import run, scan_input
 from pipelines.exceptions import DriverSuperseded, InputChanged, LabelworksError
 from pipelines.job import InputVersion, JobConfig
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
+from pipelines.ranges import read_lines_of
 from pipelines.run import JobObserver, Totals, run_job
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
@@ -50,7 +51,7 @@ class Classifiers:
     ) -> Iterator[ShardReceipt]:
         self.rounds.append([planned.index for planned in ranges])
         for planned in ranges:
-            lines = run.read_lines_of(planned.byte_range(), len(INPUT), job.reader(store, INPUT)).upper()
+            lines = read_lines_of(planned.byte_range(), len(INPUT), job.reader(store, INPUT)).upper()
             receipt = ShardReceipt(planned.index, planned.items, 0, 10 * planned.items, len(lines))
             write_shard(store, job.paths, lines, receipt, origin)
             yield receipt
@@ -61,7 +62,7 @@ class Classifiers:
 def classifiers(monkeypatch: pytest.MonkeyPatch) -> Classifiers:
     classifiers = Classifiers()
     monkeypatch.setattr(run, "classify_ranges", classifiers)
-    monkeypatch.setattr(run, "token_counter_for", lambda settings, model: Counter())
+    monkeypatch.setattr(scan_input, "token_counter_for", lambda settings, model: Counter())
     monkeypatch.setattr(run, "_classifiers_arithmetic", lambda settings, model: "bf16")
     monkeypatch.setattr(run, "fingerprint_for", lambda settings, model, arithmetic: f"engine-one {arithmetic}")
     return classifiers

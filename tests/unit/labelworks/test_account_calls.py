@@ -39,7 +39,7 @@ def test_a_lost_answer_makes_no_second_version(perform: Perform, service: FakeSe
     assert len(service.account.classifiers["reviews"]) == 1
 
 
-@pytest.mark.parametrize("how", [{"lose_answer": True}, {"status": 502}, {"status": 504}])
+@pytest.mark.parametrize("how", [{"lose_answer": True}, {"status": 500}, {"status": 502}, {"status": 504}])
 def test_a_key_whose_answer_was_lost_is_not_made_again(
     perform: Perform, service: FakeService, how: dict[str, Any]
 ) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.adaptation import Adaptation
+from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.engines.minilm import (
     LEAST_COSINE,
     WEIGHTS,
@@ -38,7 +39,9 @@ def test_vectors_are_those_of_the_reference_implementation_adapted(minilm: MiniL
 
 
 @pytest.mark.parametrize(("precision", "least"), [("int8", 0.995), ("bf16", 0.9995), ("f32", 0.99999)])
-def test_every_precision_agrees_with_the_reference_implementation(precision: Precision, least: float) -> None:
+def test_every_precision_agrees_with_the_reference_implementation_where_it_is_used(
+    precision: Precision, least: float
+) -> None:
     files = locate(WEIGHTS, None)
     encoder = build_encoder(
         TextTokenizer(files["tokenizer.json"]),
@@ -48,30 +51,44 @@ def test_every_precision_agrees_with_the_reference_implementation(precision: Pre
         threads=1,
     )
     texts, golden = read_golden("minilm")
-    assert (encoder.encode(texts)[0] * golden).sum(axis=1).mean() >= least
+    close = (encoder.encode(texts)[0] * golden).sum(axis=1).mean() >= least
+    assert close == (precision != "int8" or int8_instructions() != "none")
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"),
+    ("capabilities", "instructions", "expected"),
     [
-        (["BF16", "FP32", "INT8"], ("int8", "bf16", "f32")),
-        (["FP32", "INT8"], ("int8", "f32")),
-        (["FP32"], ("f32",)),
-        ([], ("f32",)),
+        (["BF16", "FP32", "INT8"], "VNNI", ("int8", "bf16", "f32")),
+        (["FP32", "INT8"], "dot products", ("int8", "f32")),
+        (["FP32", "INT8"], "unknown instructions", ("int8", "f32")),
+        (["FP32", "INT8"], "none", ("f32",)),
+        (["FP32"], "VNNI", ("f32",)),
+        ([], "unknown instructions", ("f32",)),
     ],
 )
-def test_precisions_follow_the_processor(capabilities: list[str], expected: tuple[Precision, ...]) -> None:
-    assert usable_precisions(capabilities) == expected
+def test_precisions_follow_the_processor(
+    capabilities: list[str], instructions: Int8Instructions, expected: tuple[Precision, ...]
+) -> None:
+    assert usable_precisions(capabilities, instructions) == expected
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [(["BF16", "FP32", "INT8"], "int8 and bf16"), (["FP32", "INT8"], "int8 and f32"), (["BF16"], "bf16"), ([], "f32")],
+    ("capabilities", "instructions", "expected"),
+    [
+        (["BF16", "FP32", "INT8"], "VNNI", "int8 by VNNI and bf16"),
+        (["FP32", "INT8"], "VNNI", "int8 by VNNI and f32"),
+        (["FP32", "INT8"], "none", "f32"),
+        (["FP32", "INT8"], "I8MM", "int8 by I8MM and f32"),
+        (["FP32", "INT8"], "unknown instructions", "int8 by unknown instructions and f32"),
+        (["BF16"], "VNNI", "bf16"),
+        ([], "none", "f32"),
+    ],
 )
 def test_engines_tell_the_arithmetic_that_the_processor_lets_them_choose(
-    capabilities: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+    capabilities: list[str], instructions: Int8Instructions, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.engines.minilm._capabilities", lambda: capabilities)
+    monkeypatch.setattr("models.engines.minilm.int8_instructions", lambda: instructions)
     assert engine_arithmetic("minilm") == engine_arithmetic("blend") == expected
     assert engine_arithmetic("static") == ""
 

@@ -31,6 +31,35 @@ def test_without_a_limit_there_is_no_quota(tmp_path: Path) -> None:
     assert processor_quota(tmp_path, tmp_path / "none") is None
 
 
+OF_VERSION_1 = "12:cpuset:/box\n4:cpu,cpuacct:/docker/box\n1:name=systemd:/docker/box\n0::/\n"
+
+
+def write_version_1(folder: Path, group: str, quota: int, period: int = 100_000) -> None:
+    path = folder / "cgroups" / group
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (path / "cpu.cfs_period_us").write_text(f"{period}\n")
+
+
+@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize("group", ["docker/box", "docker", ""])
+def test_version_1_has_quotas_too(tmp_path: Path, mount: str, group: str) -> None:
+    write_version_1(tmp_path, f"{mount}/{group}", 50_000, 20_000)
+    assert quota_of(tmp_path, OF_VERSION_1, {}) == 2.5
+
+
+def test_the_narrowest_group_of_version_1_counts(tmp_path: Path) -> None:
+    for group, quota in {"": -1, "docker": 150_000, "docker/box": 400_000, "other": 1_000}.items():
+        write_version_1(tmp_path, f"cpu/{group}", quota)
+    write_version_1(tmp_path, "cpuset/box", 1_000)
+    assert quota_of(tmp_path, OF_VERSION_1, {}) == 1.5
+
+
+def test_groups_of_version_1_without_a_limit_have_no_quota(tmp_path: Path) -> None:
+    write_version_1(tmp_path, "cpu/docker/box", -1)
+    assert quota_of(tmp_path, OF_VERSION_1, {}) is None
+
+
 @pytest.mark.parametrize(("quota", "usable"), [(None, 4), (0.2, 1), (1.5, 2), (64.0, 4)])
 def test_processors_that_the_quota_does_not_pay_for_are_not_used(
     quota: float | None, usable: int, monkeypatch: pytest.MonkeyPatch

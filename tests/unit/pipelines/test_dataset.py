@@ -1,11 +1,15 @@
+"""What a classifier actor says instead of classifying; the rest of it needs Ray."""
+
 from __future__ import annotations
+
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from pipelines.dataset import ClassifierActor
 from pipelines.driver import explain
-from pipelines.exceptions import OtherArithmetic
+from pipelines.exceptions import ModelFailed, OtherArithmetic
 from pipelines.job import InputVersion, JobConfig
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
@@ -13,27 +17,61 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin
 
+RANGE = pa.table({"index": [0], "data": [b"{}"]})
 
-def test_a_node_whose_cpu_computes_otherwise_than_the_job_classifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "int8 and f32")
-    monkeypatch.setattr("pipelines.dataset.node_resources", lambda: {"CPU": 1.0})
-    monkeypatch.setattr("pipelines.dataset.limit_tokenizer_threads", lambda threads: None)
+
+def actor_of(model: str, arithmetic: str, weights: dict[str, str] | None = None) -> ClassifierActor:
     settings = Settings(
-        models=("minilm",), s3_endpoint="http://127.0.0.1:9", s3_access_key="none", s3_secret_key="none"
+        models=(model,),
+        model_weights=weights or {},
+        s3_endpoint="http://127.0.0.1:9",
+        s3_access_key="none",
+        s3_secret_key="none",
     )
-    actor = ClassifierActor(
+    return ClassifierActor(
         ObjectStore(settings),
         settings,
         JobInput(JobPaths("acme", "batch_0000000000000000"), InputVersion(etag="one", size=1)),
-        JobConfig(labels=("a", "b"), model="minilm"),
+        JobConfig(labels=("a", "b"), model=model),
         ShardOrigin("one", "engine"),
-        "int8 and bf16",
+        arithmetic,
         1,
         None,
         {},
     )
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.dataset.node_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr("pipelines.dataset.limit_tokenizer_threads", lambda threads: None)
+
+
+def test_a_node_whose_cpu_computes_otherwise_than_the_job_classifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "int8 by VNNI and f32")
+    actor = actor_of("minilm", "int8 by VNNI and bf16")
     with pytest.raises(OtherArithmetic) as refused:
-        actor(pa.table({"index": [0], "data": [b"{}"]}))
+        actor(RANGE)
     told = explain(refused.value)
-    assert "computes minilm in int8 and f32 where the job's plan says int8 and bf16" in told
+    assert "computes minilm in int8 by VNNI and f32 where the job's plan says int8 by VNNI and bf16" in told
     assert "one kind of CPU" in told
+
+
+def test_a_job_whose_models_weights_are_not_on_a_node_is_told_what_lacks(tmp_path: Path) -> None:
+    actor = actor_of("static", "", {"static": str(tmp_path)})
+    with pytest.raises(ModelFailed) as failed:
+        actor(RANGE)
+    assert f"{tmp_path} lacks l2_supercat_256.safetensors" in explain(failed.value)
+
+
+def test_a_job_whose_model_needs_what_is_not_installed_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_models").mkdir()
+    (tmp_path / "own_models" / "mine.py").write_text("def load(threads, weights):\n    import not_installed\n")
+    actor = actor_of("own_models.mine", "")
+    with pytest.raises(ModelFailed) as failed:
+        actor(RANGE)
+    assert "own_models.mine cannot be used on node" in explain(failed.value)
+    assert "not_installed" in explain(failed.value)

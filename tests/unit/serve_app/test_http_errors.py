@@ -24,6 +24,7 @@ from pipelines.exceptions import (
     InputRejected,
     JobNotFound,
     KeyNotFound,
+    KeyUncertain,
     LabelworksError,
     LastKey,
     ObjectMissing,
@@ -122,6 +123,7 @@ def envelope(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         (KeyNotFound(), 404, "NOT_FOUND"),
         (LastKey(), 409, "CONFLICT"),
         (TooManyKeys(), 409, "CONFLICT"),
+        (KeyUncertain(id="key_1"), 500, "KEY_UNCERTAIN"),
     ],
 )
 def test_an_exception_of_ours_has_its_status_message_and_details(

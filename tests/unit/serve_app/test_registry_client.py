@@ -1,0 +1,52 @@
+"""What an API replica makes of a registry that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorUnavailableError
+
+from pipelines.exceptions import KeyUncertain, Unavailable
+from pipelines.settings import Settings
+from serve_app import registry_client
+from serve_app.accounts import new_key
+from serve_app.registry_client import RegistryClient
+
+
+class SilentRegistry:
+    """An actor that takes every call and never answers, or whose process is lost with it."""
+
+    def __init__(self, lost: Exception | None) -> None:
+        self._lost = lost
+
+    @property
+    def answer(self) -> SilentRegistry:
+        return self
+
+    def remote(self, *_call: Any) -> asyncio.Future[None]:
+        answer = asyncio.get_running_loop().create_future()
+        if self._lost:
+            answer.set_exception(self._lost)
+        return answer
+
+
+@pytest.fixture(params=[None, ActorUnavailableError("gone", None)], ids=["silent", "lost"])
+def registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RegistryClient:
+    monkeypatch.setattr(registry_client, "_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(registry_client, "connect_registry", lambda _: SilentRegistry(request.param))
+    return RegistryClient(Settings())
+
+
+def test_a_call_that_may_be_repeated_is_asked_for_again(registry: RegistryClient) -> None:
+    with pytest.raises(Unavailable):
+        asyncio.run(registry.get("acme", "batch_1"))
+
+
+def test_a_key_that_may_have_been_stored_is_not_asked_for_again_but_named(registry: RegistryClient) -> None:
+    issued = new_key("acme")
+    with pytest.raises(KeyUncertain) as uncertain:
+        asyncio.run(registry.add_key(issued.key, issued.key_hash))
+    assert uncertain.value.details == {"id": issued.key.id}
+    assert not isinstance(uncertain.value, Unavailable)
