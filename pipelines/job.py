@@ -108,6 +108,11 @@ class JobRecord(BaseModel):
     start_keys: tuple[str, ...] = ()
     epoch: int = 0
 
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """What every log line about the job carries."""
+        return {"job_id": self.job_id, "attempt": self.attempt, "run": self.run}
+
 
 @dataclass(frozen=True, slots=True)
 class Started:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import ray
 
-from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import (
     AccountBusy,
     DriverSuperseded,
@@ -26,7 +25,6 @@ from pipelines.job import (
     CANCELLED,
     Advanced,
     Completed,
-    DriverAssigned,
     Event,
     Failed,
     InputVersion,
@@ -41,17 +39,17 @@ from pipelines.job import (
 )
 from pipelines.logs import Fields, configure_logging, log_fields
 from pipelines.object_store import ObjectStore
-from pipelines.run import Totals, number_of_ranges
+from pipelines.run import Totals
 from pipelines.settings import Settings
 from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
-from serve_app.admission import Capacity, Waiting, admit
 from serve_app.classifier_repository import ClassifierRepository
-from serve_app.driver_pool import DriverPool, slots_now
+from serve_app.isolated_steps import isolated
 from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.job_table import JobTable
 from serve_app.metrics import ServiceMetrics
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
-from serve_app.spare_drivers import SpareDrivers
+from serve_app.scheduler import Scheduler
 from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
@@ -60,7 +58,6 @@ Saved = TypeVar("Saved")
 ACTOR_NAME = "job-registry"
 _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
-_CACHED_JOBS = 10_000
 _RETRY_SECONDS = 30.0
 # Shorter than anybody waits for an answer.
 _LOADING_SECONDS = 10.0
@@ -81,14 +78,12 @@ class JobRegistry:
         self._retention = Retention(self._store, self._repository, settings)
         self._usage = UsageLedger(self._store)
         self._classifiers = ClassifierRepository(self._store, self._repository.require_claim)
-        self._active: dict[str, JobRecord] = {}
-        self._ended: OrderedDict[str, JobRecord] = OrderedDict()
+        self._jobs = JobTable()
         self._saving: set[asyncio.Task[None]] = set()
         self._saved_at: defaultdict[str, float] = defaultdict(float)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._drivers = DriverPool(settings)
-        self._spares = SpareDrivers(settings)
         self._metrics = ServiceMetrics()
+        self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change)
         self._loaded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
@@ -103,7 +98,7 @@ class JobRegistry:
                 logger.exception("what is processing could not be loaded; trying again")
                 await asyncio.sleep(_RECONCILE_SECONDS)
         await asyncio.gather(
-            self._repeat(self._reconcile, _RECONCILE_SECONDS, self._news),
+            self._repeat(self._scheduler.reconcile, _RECONCILE_SECONDS, self._news),
             self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event()),
         )
 
@@ -111,10 +106,8 @@ class JobRegistry:
         """Claim the bucket and adopt the drivers of the jobs that are processing."""
         await asyncio.to_thread(self._repository.claim)
         jobs = await asyncio.to_thread(self._repository.active)
-        for job in jobs:
-            self._drivers.adopt(job)
-        self._spares.remove_strays({job.driver for job in jobs if job.driver})
-        self._active = {job.job_id: job for job in jobs}
+        self._scheduler.adopt(jobs)
+        self._jobs.load(jobs)
         self._loaded.set()
 
     async def _require_loaded(self) -> None:
@@ -185,23 +178,17 @@ class JobRegistry:
 
     async def get(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound, also for another account's job."""
-        if job_id in self._active or job_id in self._ended:
-            return self._known(account, job_id)
+        if job_id in self._jobs:
+            return self._jobs.of_account(account, job_id)
         # A record that is read while it is being changed must not become what the registry remembers.
         async with self._exclusively(account):
             return await self._get_locked(account, job_id)
 
     async def _get_locked(self, account: str, job_id: str) -> JobRecord:
         """The same for a caller that holds the account's lock."""
-        if job_id not in self._active and job_id not in self._ended:
+        if job_id not in self._jobs:
             self._remember(await asyncio.to_thread(self._repository.load, account, job_id))
-        return self._known(account, job_id)
-
-    def _known(self, account: str, job_id: str) -> JobRecord:
-        job = self._active.get(job_id) or self._ended[job_id]
-        if job.account != account:
-            raise JobNotFound(f"There is no job {job_id}.")
-        return job
+        return self._jobs.of_account(account, job_id)
 
     async def newest(self, account: str, limit: int) -> list[JobRecord]:
         """The account's latest jobs, newest first."""
@@ -221,7 +208,7 @@ class JobRegistry:
             if is_same_start(job, start_key):
                 return job
             started = transition(job, Started(datetime.now(UTC), version, estimated_tokens, start_key))
-            busy = next((other.job_id for other in self._active.values() if other.account == account), None)
+            busy = next((other.job_id for other in self._jobs.active.values() if other.account == account), None)
             if busy:
                 raise AccountBusy(
                     f"Job {busy} of this account is still processing, and an account has one processing job at a"
@@ -229,7 +216,7 @@ class JobRegistry:
                     processing=busy,
                 )
             # The driver of an earlier attempt may still be held here; this one is to be admitted anew.
-            self._drivers.dismiss(job_id)
+            self._scheduler.drivers.dismiss(job_id)
             job = await self._save(started)
         self._news.set()
         return job
@@ -240,7 +227,7 @@ class JobRegistry:
             job = await self._get_locked(account, job_id)
             require_cancellable(job)
             failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
-            self._drivers.dismiss(job_id)
+            self._scheduler.drivers.dismiss(job_id)
         self._news.set()
         return failed
 
@@ -250,7 +237,7 @@ class JobRegistry:
             job = await self._get_locked(account, job_id)
             require_deletable(job)
             await self._stored(self._repository.delete, job)
-            self._ended.pop(job_id, None)
+            self._jobs.remove(job_id)
 
     async def save_classifier(
         self, account: str, name: str, task: TaskConfig, request: str | None = None
@@ -285,17 +272,17 @@ class JobRegistry:
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
         await self._require_loaded()
-        job = self._active.get(job_id)
+        job = self._jobs.active.get(job_id)
         if job is None or job.run != report.run:
             return False
-        with self._drivers.hearing(job_id):
+        with self._scheduler.drivers.hearing(job_id):
             self._advance(job, report)
         return True
 
     def _advance(self, job: JobRecord, report: Advanced) -> None:
         job_id = job.job_id
         advanced = transition(job, report)
-        self._active[job_id] = advanced
+        self._jobs.put(advanced)
         self._metrics.changed(job, advanced)
         self._metrics.worked(advanced, report.work)
         news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
@@ -308,12 +295,12 @@ class JobRegistry:
 
     async def _save_progress(self, advanced: JobRecord) -> None:
         async with self._locks[advanced.account]:
-            job = self._active.get(advanced.job_id)
+            job = self._jobs.active.get(advanced.job_id)
             if job is not None and job.run == advanced.run:
                 try:
                     await self._stored(self._repository.save, job)
                 except StorageUnavailable as error:
-                    logger.warning("progress is not stored now: %s", error, extra=_fields(job))
+                    logger.warning("progress is not stored now: %s", error, extra=job.log_fields)
 
     async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
         """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
@@ -324,17 +311,17 @@ class JobRegistry:
         else:
             event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
         await self._require_loaded()
-        with self._drivers.hearing(job_id):
+        with self._scheduler.drivers.hearing(job_id):
             await self._change(job_id, run, event)
         self._news.set()
 
     async def _change(self, job_id: str, run: int, event: Event) -> JobRecord:
         """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""
-        job = self._active.get(job_id)
+        job = self._jobs.active.get(job_id)
         if job is None:
             raise DriverSuperseded
         async with self._locks[job.account]:
-            job = self._active.get(job_id)
+            job = self._jobs.active.get(job_id)
             if job is None or run != job.run:
                 raise DriverSuperseded
             return await self._save(transition(job, event))
@@ -342,7 +329,7 @@ class JobRegistry:
     async def _save(self, job: JobRecord) -> JobRecord:
         saved = await self._stored(self._repository.save, job)
         self._remember(saved)
-        logger.info("the job is %s", saved.phase or saved.status, extra=_fields(saved))
+        logger.info("the job is %s", saved.phase or saved.status, extra=saved.log_fields)
         return saved
 
     async def _stored(self, write: Callable[..., Saved], *arguments: Any) -> Saved:
@@ -354,16 +341,10 @@ class JobRegistry:
         return saved
 
     def _remember(self, job: JobRecord) -> None:
-        self._metrics.changed(self._active.get(job.job_id), job)
-        if job.status == "processing":
-            self._active[job.job_id] = job
-            self._ended.pop(job.job_id, None)
-            return
-        self._active.pop(job.job_id, None)
-        self._ended[job.job_id] = job
-        self._ended.move_to_end(job.job_id)
-        while len(self._ended) > _CACHED_JOBS:
-            self._ended.popitem(last=False)
+        self._metrics.changed(self._jobs.active.get(job.job_id), job)
+        self._jobs.put(job)
+        if job.status != "processing":
+            self._saved_at.pop(job.job_id, None)
 
     async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float, at_once: asyncio.Event) -> None:
         while True:
@@ -378,17 +359,17 @@ class JobRegistry:
     async def _sweep(self) -> None:
         """Remove what has expired, and what no job record speaks for."""
         now = datetime.now(UTC)
-        with _logged("finding expired jobs"):
+        with isolated("finding expired jobs"):
             for account, job_id in await asyncio.to_thread(self._retention.expired, now):
-                with _logged("removing an expired job", job_id=job_id):
+                with isolated("removing an expired job", job_id=job_id):
                     await self._remove_expired(account, job_id, now)
-        with _logged("removing orphans"):
+        with isolated("removing orphans"):
             await asyncio.to_thread(self._retention.remove_orphans, now)
-        with _logged("settling completed jobs"):
+        with isolated("settling completed jobs"):
             await asyncio.to_thread(self._repository.settle_completed)
-        with _logged("putting usage together"):
+        with isolated("putting usage together"):
             await asyncio.to_thread(self._usage.fold)
-        with _logged("listing keys"):
+        with isolated("listing keys"):
             await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
@@ -398,103 +379,4 @@ class JobRegistry:
                 # It may have been started since it was found.
                 if await asyncio.to_thread(self._retention.is_expired, job, now):
                     await self._stored(self._repository.delete, job)
-                    self._ended.pop(job_id, None)
-
-    async def _reconcile(self) -> None:
-        """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
-        for job_id in self._drivers.job_ids():
-            if job_id not in self._active:
-                self._end_driver(job_id)
-                self._saved_at.pop(job_id, None)
-        for job_id in self._drivers.lost():
-            job = self._active.get(job_id)
-            # It may have ended, or been started anew, while another job's driver was replaced.
-            if job is None or job_id not in self._drivers:
-                continue
-            if not job.slots:
-                self._drivers.dismiss(job_id)
-                continue
-            with _logged("replacing a driver", **_fields(job)):
-                await self._replace_driver(job)
-        slots = await asyncio.to_thread(slots_now, self._settings)
-        queue = [job for job in self._active.values() if job.job_id not in self._drivers]
-        if queue:
-            await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
-        self._spares.refill()
-        running = [each for on_gpu in slots for each in self._drivers.running(on_gpu)]
-        taken = sum(each.slots for each in running)
-        self._metrics.standing(self._active.values(), taken, sum(slots.values()), len(running))
-
-    def _end_driver(self, job_id: str) -> None:
-        """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
-        job = self._ended.get(job_id)
-        if job is None or job.status != "completed":
-            self._drivers.dismiss(job_id)
-        elif process := self._drivers.release(job_id):
-            self._spares.put_back(process)
-
-    async def _replace_driver(self, job: JobRecord) -> None:
-        try:
-            if job.fruitless_deaths < self._settings.driver_restarts:
-                await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
-                return
-            reason = (
-                f"The job's driver died {job.fruitless_deaths + 1} times without finishing a further part of the job;"
-                " start the job again to resume it."
-            )
-            await self._change(job.job_id, job.run, Failed(datetime.now(UTC), reason, self._settings.retention))
-            self._drivers.dismiss(job.job_id)
-        except DriverSuperseded:
-            logger.info("the job ended before its driver was replaced", extra=_fields(job))
-
-    async def _assign(self, job: JobRecord, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
-        """Give the job a driver. Raises DriverSuperseded when the job is not in the run that was looked at any more."""
-        process = await self._spares.take()
-        try:
-            assigned = DriverAssigned(process.name, replaces_dead, slots, in_kept)
-            job = await self._change(job.job_id, job.run, assigned)
-        except BaseException:
-            self._spares.put_back(process)
-            raise
-        # Only now: until this was stored, an earlier driver was the job's if it lived.
-        self._drivers.dismiss(job.job_id)
-        self._drivers.launch(job, process)
-
-    async def _admit(self, slots: Mapping[bool, int], queue: Sequence[JobRecord]) -> None:
-        """Jobs on GPUs and jobs on CPUs wait for slots of their own."""
-        for on_gpu, count in slots.items():
-            capacity = Capacity.of(count, self._settings.kept_slots_share)
-            jobs = {job.job_id: job for job in queue if runs_on_gpu(self._settings, job.config.model) == on_gpu}
-            waiting = [self._waiting(job, capacity) for job in jobs.values()]
-            for admission in admit(capacity, self._drivers.running(on_gpu), waiting):
-                job = jobs[admission.job_id]
-                with _logged("giving a job to a driver", **_fields(job)):
-                    try:
-                        await self._assign(job, admission.slots, admission.in_kept)
-                    except DriverSuperseded:
-                        logger.info("the job was cancelled before it was launched", extra=_fields(job))
-
-    def _waiting(self, job: JobRecord, capacity: Capacity) -> Waiting:
-        size = job.input.size if job.input else 0
-        return Waiting(
-            job.job_id,
-            small=size <= self._settings.small_job_bytes,
-            wanted=min(
-                self._settings.classifiers_per_job or capacity.slots, number_of_ranges(size, self._settings, job.config)
-            ),
-        )
-
-
-@contextmanager
-def _logged(what: str, **fields: str | int) -> Iterator[None]:
-    """What goes wrong with one job, or in one step, must not keep the others waiting; a storage that is away does."""
-    try:
-        yield
-    except StorageUnavailable:
-        raise
-    except Exception:
-        logger.exception("%s failed; trying again later", what, extra=fields)
-
-
-def _fields(job: JobRecord) -> dict[str, str | int]:
-    return {"job_id": job.job_id, "attempt": job.attempt, "run": job.run}
+                    self._jobs.remove(job_id)

@@ -21,6 +21,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
 from serve_app import registry as registry_module
+from serve_app import scheduler as scheduler_module
 from serve_app.accounts import new_key, require_room
 from serve_app.job_repository import JobRepository
 from serve_app.registry import JobRegistry
@@ -69,8 +70,8 @@ class Drivers:
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "SpareDrivers", Drivers)
-    monkeypatch.setattr(registry_module, "slots_now", lambda settings: {False: SLOTS})
+    monkeypatch.setattr(scheduler_module, "SpareDrivers", Drivers)
+    monkeypatch.setattr(scheduler_module, "slots_now", lambda settings: {False: SLOTS})
     monkeypatch.setattr(registry_module, "_RECONCILE_SECONDS", 0.05)
     monkeypatch.setattr(registry_module, "_RETRY_SECONDS", 0.3)
     monkeypatch.setattr(registry_module, "_LOADING_SECONDS", 1.0)
@@ -90,7 +91,7 @@ def settings(gateway_server: S3Server) -> Settings:
 async def running(settings: Settings, *, loaded: bool = True) -> AsyncIterator[tuple[JobRegistry, Drivers]]:
     """``loaded``: once it knows what is processing, which a busy storage delays."""
     registry = JobRegistry(settings)
-    drivers = registry._spares
+    drivers = registry._scheduler.spares
     assert isinstance(drivers, Drivers)
     try:
         if loaded:
@@ -127,7 +128,7 @@ def test_a_job_that_is_cancelled_and_started_again_while_drivers_are_replaced_wa
             await until(lambda: all(job.job_id in drivers.assigned for job in jobs))
             drivers.asked_for.clear()
             drivers.may_be_taken.clear()
-            for driver in registry._drivers._drivers.values():
+            for driver in registry._scheduler.drivers._drivers.values():
                 driver.died = True
             await drivers.asked_for.wait()
             # One of the two is being given another driver now, and the other one's turn is next.
@@ -265,7 +266,7 @@ def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
             job = await started(registry, *accounts(1))
             await until(lambda: job.job_id in drivers.assigned)
             await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals, None)
-            await until(lambda: job.job_id not in registry._drivers)
+            await until(lambda: job.job_id not in registry._scheduler.drivers)
             assert drivers.unused == kept
 
     in_a_loop(test)
