@@ -15,7 +15,7 @@ from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
 
 NAME = "blend"
-STATIC_SHARE = 0.2
+STATIC_SHARE = 0.15
 
 
 class Blend:

@@ -16,6 +16,7 @@ import numpy as np
 import openvino as ov
 from safetensors import safe_open
 
+from models.adaptation import Adaptation, AdaptedEncoder
 from models.batching import PackedShapes
 from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.embedding_classifier import EmbeddingClassifier
@@ -76,7 +77,13 @@ class MiniLm:
 
 
 def load(threads: int | None, weights: str | None) -> MiniLm:
-    """The fastest precision that this machine computes rightly.
+    """The adapted vectors of ``load_plain``, which raises the same."""
+    plain = load_plain(threads, weights)
+    return MiniLm(AdaptedEncoder(plain.encoder, Adaptation.read(NAME)), plain.precision)
+
+
+def load_plain(threads: int | None, weights: str | None) -> MiniLm:
+    """The model's own vectors, in the fastest precision that this machine computes rightly.
 
     Raises ModelUnavailable when the weights are missing or damaged, EngineSelfCheckFailed when not even
     32-bit arithmetic gives the stored vectors.

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
 
+from models.adaptation import Adaptation
 from models.embedding_classifier import EmbeddingClassifier
 from models.processors import usable_processors
 from models.protocol import Counts, EngineInfo, OnBatch, Vectors
@@ -91,9 +92,21 @@ class Static:
 
 
 def load(threads: int | None, weights: str | None) -> Static:
-    """Raises ModelUnavailable when the weights are missing or damaged."""
+    """With adapted vectors. Raises ModelUnavailable when the weights are missing or damaged."""
+    return _load(threads, weights, Adaptation.read(NAME))
+
+
+def load_plain(threads: int | None, weights: str | None) -> Static:
+    """With wordllama's own vectors. Raises as ``load``."""
+    return _load(threads, weights, None)
+
+
+def _load(threads: int | None, weights: str | None, adaptation: Adaptation | None) -> Static:
     files = locate(WEIGHTS, weights)
     embeddings = load_file(files[EMBEDDING])["embedding.weight"].astype(np.float32)
+    if adaptation is not None:
+        # A sum of adapted embeddings is the adapted sum.
+        embeddings = adaptation.applied(embeddings)
     tokenizer = TextTokenizer(files[TOKENIZER], WORDS, literal=True)
     return Static(StaticEncoder(tokenizer, embeddings, threads or usable_processors()))
 

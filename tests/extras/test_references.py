@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from models.engines.minilm import MiniLm
-from models.engines.static import Static
-from models.registry import load_engine
+from models.engines import minilm, static
 from tests.extras.record_golden import sentence_transformers_vectors, wordllama_vectors
 from tests.unit.models.golden import golden_texts
 
 
 def test_minilm_agrees_with_sentence_transformers() -> None:
-    engine = load_engine("minilm")
-    assert isinstance(engine, MiniLm)
+    engine = minilm.load_plain(None, None)
     texts = golden_texts()
     assert (engine.encoder.encode(texts)[0] * sentence_transformers_vectors(texts)).sum(axis=1).mean() >= 0.995
 
 
 def test_static_agrees_with_wordllama() -> None:
-    engine = load_engine("static")
-    assert isinstance(engine, Static)
+    engine = static.load_plain(None, None)
     texts = golden_texts()
     assert (engine.encoder.encode(texts)[0] * wordllama_vectors(texts)).sum(axis=1).min() >= 0.9999
