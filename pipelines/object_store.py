@@ -19,6 +19,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
@@ -44,6 +45,7 @@ _READ_TIMEOUT_SECONDS = 30.0
 _DELETE_THREADS = 16
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _TRANSIENT_CODES = {
+    "ExpiredToken",
     "InternalError",
     "RequestTimeout",
     "RequestTimeTooSkewed",
@@ -63,6 +65,8 @@ _STORING_CALLS = {
 }
 _TRANSIENT_ERRORS = (
     ConnectionClosedError,
+    # The machine's own, which it renews every few hours.
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
@@ -362,6 +366,8 @@ def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
             return
         raise StorageUnavailable(f"The object storage refused a call: {_reason(error)}") from error
     if isinstance(error, NoCredentialsError):
+        # A machine that was slow to tell its own may tell them to the next client.
+        _client_for.cache_clear()
         raise StorageUnavailable(
             "There are no credentials for the object storage: set LABELWORKS_S3_ACCESS_KEY and _SECRET_KEY."
         ) from error
