@@ -24,7 +24,11 @@ def count_calls(client: Any) -> None:
 
 
 def outcome_of(status: int) -> str:
-    """``ok``, ``refused`` (4xx) or ``failed`` (5xx)."""
+    """``ok``, ``missing`` (404, which asking for what may not be there often is), ``refused`` (other 4xx) or ``failed``
+    (5xx).
+    """
+    if status == 404:
+        return "missing"
     return "failed" if status >= 500 else "refused" if status >= 400 else "ok"
 
 

@@ -9,6 +9,7 @@ import ray
 from pipelines.dataset import configure_ray_data
 from pipelines.engines import token_counter_for
 from pipelines.layout import REGISTRY_EPOCH_KEY
+from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 
@@ -20,6 +21,10 @@ def warm_up(store: ObjectStore, settings: Settings) -> None:
     tasks: an actor, as a classifier is, gets a process that has run nothing.
     """
     configure_ray_data()
+    if not node_resources().get("CPU"):
+        # A task would run on another node, whose rights end at inputs and shards, or bring one up for no job at all.
+        _load(store, settings)
+        return
     load = ray.remote(_load).options(num_cpus=settings.classifier_cpus)
     loaded: Any = load.remote(store, settings)
     _load(store, settings)

@@ -9,6 +9,7 @@ from pipelines.logs import configure_logging
 from pipelines.settings import Settings
 from serve_app.api import build_app
 from serve_app.preview_deployment import preview_deployment
+from serve_app.spare_drivers import HEAD_RESOURCES
 
 APPLICATION_NAME = "labelworks"
 
@@ -25,7 +26,7 @@ def build(args: dict[str, Any]) -> Application:
         name="api",
         num_replicas=settings.api_replicas,
         # The control plane asks for no CPU, so that a small machine's CPUs all classify.
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": HEAD_RESOURCES},
         # The application itself refuses what is too much, in the contract's shape: Serve would do so in its own.
         max_ongoing_requests=10 * settings.requests_in_flight,
         max_queued_requests=-1,

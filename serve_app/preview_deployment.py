@@ -17,6 +17,7 @@ from pipelines.logs import configure_logging
 from pipelines.settings import MIB, Settings
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.preview_queue import PreviewQueue
+from serve_app.spare_drivers import HEAD_RESOURCES
 
 PREVIEW_NAME = "preview"
 MAX_TEXTS = 1_000
@@ -40,7 +41,9 @@ class PreviewDeployment:
 
 def preview_deployment(settings: Settings) -> Any:
     """No replica while nobody calls, and no CPU that a job could have."""
-    resources = {"num_cpus": 0, "num_gpus": settings.preview_gpus}
+    resources: dict[str, Any] = {"num_cpus": 0, "num_gpus": settings.preview_gpus}
+    if not settings.preview_gpus:
+        resources["resources"] = HEAD_RESOURCES
     return serve.deployment(
         name=PREVIEW_NAME,
         ray_actor_options=resources,

@@ -20,7 +20,8 @@ from pipelines.settings import Settings
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "labelworks"
-# Drivers and the registry stay on the head: Ray Data's helper actors live where the first driver does.
+# What serves stays on the head: other nodes come and go, an actor would keep them from going, and their profile may
+# give them less. Ray Data's helper actors live where the first driver does.
 HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 _NAME_PREFIX = "driver-"
 # A service that starts needs the processors more than the first spare does.

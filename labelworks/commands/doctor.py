@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 def doctor(
     data: DataFolder = LOCAL_DATA,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The Serve config file of the deployment; its application's args are the settings."),
+    ] = None,
     ray_address: Annotated[
         str | None,
         typer.Option(help="The Ray cluster to look at (host:port); none: leave Ray out. Default: the stack's own."),
@@ -28,8 +33,8 @@ def doctor(
 ) -> None:
     """Check the deployment that the settings name: storage, links, clock, Ray, the registry, the engines.
 
-    Settings are read from the environment (LABELWORKS_…), else from the stack that runs in the data folder. Exit code
-    1 when something is to be fixed.
+    Settings are read from --config, else from the environment (LABELWORKS_…), else from the stack that runs in the data
+    folder. Exit code 1 when something is to be fixed.
     """
     # What the embedded stack and cluster.yaml run with; Ray reads it when it is imported.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -37,12 +42,12 @@ def doctor(
     from serve_app.doctor.cluster import examine_cluster
     from serve_app.doctor.models import examine_tokenizers
     from serve_app.doctor.storage import examine_storage
-    from serve_app.embedded.administration import operator_ray_address, operator_settings
+    from serve_app.embedded.administration import deployed_settings, operator_ray_address, operator_settings
     from serve_app.embedded.exceptions import EmbeddedStackError
 
     try:
         with settings_checked():
-            settings = operator_settings(data)
+            settings = deployed_settings(config) if config else operator_settings(data)
     except EmbeddedStackError as error:
         fail(str(error))
     findings = []

@@ -101,8 +101,8 @@ def _engine_on_a_node(settings: Settings, model: str) -> Finding:
             f"engine {model}",
             False,
             f"no node took a classifier within {_NODE_SECONDS:.0f} s",
-            "All classifiers may be busy, or no node offers what one asks for: compare classifier_cpus and"
-            " classifier_gpus with `ray status`.",
+            "All classifiers may be busy; a node that comes on demand may not be there yet: run this again when"
+            " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
         )
     except RayError as error:
         return Finding(f"engine {model}", False, f"on a node: {error}", "Look at the node's logs.")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
@@ -24,6 +27,19 @@ def operator_settings(folder: Path) -> Settings:
             raise EmbeddedStackError(f"The stack in {folder} does not run: start it with 'labelworks dev'")
         os.environ.update(state.settings_environment())
     return Settings()
+
+
+def deployed_settings(config: Path) -> Settings:
+    """Those that a Serve config file builds its application with, which come before the environment's.
+
+    Raises EmbeddedStackError for a file that is none.
+    """
+    try:
+        applications: list[dict[str, Any]] = yaml.safe_load(config.read_text())["applications"]
+        arguments: dict[str, Any] = applications[0].get("args") or {}
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise EmbeddedStackError(f"{config} is no Serve config file with an application: {error}") from error
+    return Settings(**arguments)
 
 
 def operator_ray_address(folder: Path) -> str:

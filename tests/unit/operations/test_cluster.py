@@ -12,6 +12,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from ray.autoscaler._private.aws.config import _create_default_inbound_rules
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
@@ -68,15 +69,19 @@ def test_ec2_knows_every_parameter_of_a_node(node_type: str) -> None:
     assert not report.has_errors(), report.generate_report()
 
 
-def test_the_security_groups_rules_are_ones_that_ec2_knows() -> None:
-    model = botocore.session.get_session().get_service_model("ec2")
-    shape = model.operation_model("AuthorizeSecurityGroupIngress").input_shape
-    rules = cluster()["provider"]["security_group"]["IpPermissions"]
+def test_the_security_group_is_one_that_the_readme_makes_since_the_launcher_opens_ssh_to_everybody() -> None:
+    launchers = _create_default_inbound_rules(["sg-1"], [])
+    assert any(span["CidrIp"] == "0.0.0.0/0" for rule in launchers for span in rule.get("IpRanges", []))
 
-    report = ParamValidator().validate({"GroupId": "sg-1", "IpPermissions": rules}, shape)
-
-    assert not report.has_errors(), report.generate_report()
-    assert all(span["CidrIp"] != "0.0.0.0/0" for rule in rules for span in rule["IpRanges"])
+    assert cluster()["provider"]["security_group"] == {"GroupName": "labelworks-cluster"}
+    readme = (ROOT / "README.md").read_text()
+    assert "aws ec2 create-security-group --group-name labelworks-cluster " in readme
+    assert "allow --protocol all --source-group $GROUP" in readme
+    opened = [
+        shlex.split(line, comments=True) for line in readme.splitlines() if line.startswith("allow --protocol tcp")
+    ]
+    assert [rule[rule.index("--port") + 1] for rule in opened] == ["22", "8000"]
+    assert "0.0.0.0/0" not in readme
 
 
 def test_the_head_offers_no_cpu_and_every_gpu_worker_whole_gpus() -> None:
@@ -160,11 +165,11 @@ def test_the_commands_that_make_runs_on_a_node_exist() -> None:
 
 def test_a_node_installs_the_engines_that_its_jobs_may_ask_for() -> None:
     models = serve_config()["applications"][0]["args"]["models"]
-    installed = {
-        extra for each in cluster()["worker_setup_commands"] for extra in each.partition("EXTRAS=")[2].split(",")
-    }
+    # The head answers previews.
+    for commands_of in ("head_setup_commands", "worker_setup_commands"):
+        installed = {extra for each in cluster()[commands_of] for extra in each.partition("EXTRAS=")[2].split(",")}
 
-    assert {model for model in models if model in declared_extras()} <= installed
+        assert {model for model in models if model in declared_extras()} <= installed
 
 
 def declared_extras() -> set[str]:

@@ -68,10 +68,19 @@ def test_panels_do_not_overlap() -> None:
 
 def test_every_alert_is_about_series_that_exist_and_says_what_to_do() -> None:
     for rule in rules():
-        assert series_of(rule["expr"]) <= declared(), rule["alert"]
+        assert series_of(rule["expr"]) <= declared() | OF_SERVE, rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["action"]
+
+
+def test_an_alert_on_a_counter_also_sees_its_first_count_and_a_counter_that_is_not_there_yet() -> None:
+    for rule in rules():
+        assert rule["expr"].count("(") == rule["expr"].count(")"), rule["alert"]
+        grown = re.findall(r"increase\((ray_\w+)", rule["expr"])
+        for name in grown:
+            assert re.search(rf"{name}(\{{[^}}]*\}})? unless {name} offset ", rule["expr"]), rule["alert"]
+        assert len(re.findall(r"or\s+vector\(0\)", rule["expr"])) == 2 * len(grown), rule["alert"]
 
 
 def test_no_series_is_labelled_with_a_job_or_an_account() -> None:

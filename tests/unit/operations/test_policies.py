@@ -70,7 +70,12 @@ def test_no_policy_gives_rights_on_all_buckets_or_all_of_a_service(name: str) ->
             assert statement["Resource"].startswith(f"arn:aws:s3:::{BUCKET}")
 
 
-def test_the_head_may_end_only_nodes_of_this_cluster() -> None:
+def test_the_head_may_end_only_nodes_of_this_cluster_and_make_no_other_one_of_them() -> None:
+    of_this_cluster = {"aws:ResourceTag/ray-cluster-name": cluster()["cluster_name"]}
     ending = next(each for each in policy("head") if each["Sid"] == "EndWorkers")
+    tagging = [each["Condition"]["StringEquals"] for each in policy("head") if each["Action"] == "ec2:CreateTags"]
 
-    assert ending["Condition"]["StringEquals"] == {"aws:ResourceTag/ray-cluster-name": cluster()["cluster_name"]}
+    assert ending["Condition"]["StringEquals"] == of_this_cluster
+    # A tag on a machine that is there already would be a right to end it.
+    assert tagging == [{"ec2:CreateAction": "RunInstances"}, of_this_cluster]
+    assert not any("ec2:CreateTags" in each["Action"] for each in policy("head") if isinstance(each["Action"], list))

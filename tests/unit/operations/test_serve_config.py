@@ -1,6 +1,7 @@
 """serve_app/operations/serve.yaml: Serve itself lets unknown keys pass, so each is looked up here."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ from ray.serve.schema import ServeDeploySchema
 
 from models.registry import engine_names
 from pipelines.settings import Settings
-from tests.unit.operations.cluster_files import serve_config
+from serve_app.deployment import build
+from serve_app.embedded.administration import deployed_settings
+from serve_app.embedded.exceptions import EmbeddedStackError
+from serve_app.preview_deployment import preview_deployment
+from serve_app.spare_drivers import HEAD_RESOURCES
+from tests.unit.operations.cluster_files import OPERATIONS, serve_config
 
 
 def unknown_keys(schema: type[BaseModel], given: dict[str, Any]) -> list[str]:
@@ -45,6 +51,23 @@ def test_the_application_is_one_that_can_be_imported() -> None:
     module, _, name = serve_config()["applications"][0]["import_path"].partition(":")
 
     assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_doctor_reads_the_settings_that_the_application_is_built_with(tmp_path: Path) -> None:
+    assert deployed_settings(OPERATIONS / "serve.yaml") == Settings(**arguments())
+
+    for text in ("applications: []", "- 1", "{", "applications: [7]"):
+        (tmp_path / "other.yaml").write_text(text)
+        with pytest.raises(EmbeddedStackError, match=r"other\.yaml is no Serve config file"):
+            deployed_settings(tmp_path / "other.yaml")
+
+
+def test_what_answers_calls_stays_on_the_head_unless_it_needs_a_gpu() -> None:
+    api = build(arguments())._bound_deployment
+
+    assert api.ray_actor_options["resources"] == HEAD_RESOURCES
+    assert preview_deployment(Settings()).ray_actor_options["resources"] == HEAD_RESOURCES
+    assert "resources" not in preview_deployment(Settings(preview_gpus=1)).ray_actor_options
 
 
 def test_every_argument_is_a_setting() -> None:
