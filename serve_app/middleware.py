@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
+# What nginx writes where the client went away before there was an answer.
+_NO_ANSWER = 499
 
 
 class RequestLogMiddleware:
@@ -33,7 +35,7 @@ class RequestLogMiddleware:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
-        status = 0
+        status = _NO_ANSWER
 
         async def note_and_send(message: Message) -> None:
             nonlocal status
@@ -42,11 +44,13 @@ class RequestLogMiddleware:
             await send(message)
 
         with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")):
-            await self._app(scope, receive, note_and_send)
-            job_id = scope.get("path_params", {}).get("job_id")
-            about = {"method": scope["method"], "status": status, "ms": round((time.monotonic() - began) * 1000, 1)}
-            # The path without its query, which may hold what is nobody's business.
-            logger.info("%s", scope["path"], extra=about | ({"job_id": job_id} if job_id else {}))
+            try:
+                await self._app(scope, receive, note_and_send)
+            finally:
+                job_id = scope.get("path_params", {}).get("job_id")
+                about = {"method": scope["method"], "status": status, "ms": round((time.monotonic() - began) * 1000, 1)}
+                # The path without its query, which may hold what is nobody's business.
+                logger.info("%s", scope["path"], extra=about | ({"job_id": job_id} if job_id else {}))
 
 
 class UnexpectedErrorMiddleware:
