@@ -18,14 +18,12 @@ from statistics import median
 from benchmarks.job_phases import PHASES, phase_seconds
 from benchmarks.texts import generated
 from labelworks import Labelworks
-from labelworks.types import Batch
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.embedded.stack import embedded_stack
 from tests.integration.service import descendants
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
-_POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 12.0
 
 
@@ -36,16 +34,11 @@ def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) ->
     began = time.time()
     client.batches.start(job.job_id)
     called = time.time()
-    while (state := client.batches.retrieve(job.job_id)).status == "processing":
-        time.sleep(_POLL_SECONDS)
-    completed = time.time()
-    require_completed(state)
-    return phase_seconds(store, account, job.job_id, began, called, completed)
-
-
-def require_completed(state: Batch) -> None:
-    if state.status != "completed":
-        raise SystemExit(f"The job ended as {state.status}: {state.error}")
+    # Polled as clients do: an impatient one takes a good part of a processor from the job.
+    state = client.batches.wait(job.job_id)
+    if state.completed_at is None:
+        raise SystemExit(f"Job {job.job_id} is completed without a time")
+    return phase_seconds(store, account, job.job_id, began, called, state.completed_at.timestamp())
 
 
 def idle_processes() -> dict[str, list[int]]:
