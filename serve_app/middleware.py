@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
+# A client chooses its own, and it is kept with the job that the request starts.
+_LOGGED_ID_CHARACTERS = 200
 # What nginx writes where the client went away before there was an answer.
 _NO_ANSWER = 499
 
@@ -43,7 +45,7 @@ class RequestLogMiddleware:
                 status = message["status"]
             await send(message)
 
-        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")):
+        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")[:_LOGGED_ID_CHARACTERS]):
             try:
                 await self._app(scope, receive, note_and_send)
             finally:
