@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     # API
     api_replicas: int = Field(1, ge=1)
     requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A request whose body has not arrived by then is a 408: it holds one of those in flight.",
+    )
     preview_replicas: int = Field(1, ge=1, description="At most; there are none while nobody calls.")
     preview_idle_seconds: float = Field(300.0, ge=0, description="How long the last preview replica outlives its use.")
     preview_threads: int = Field(1, ge=1, description="Of a replica; what jobs leave over is all it should take.")
