@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         ("minilm", "static"), min_length=1, description="The engines that jobs may ask for, the default first."
     )
     model_weights: dict[str, Annotated[str, Field(min_length=1)]] = Field(
-        {}, description="A folder or hub name by engine; one without has its package, or the model it is made for."
+        {},
+        description="A folder or hub name (organisation/name@revision) by engine; one without has its package, or the"
+        " model it is made for.",
     )
     classifier_cpus: float = Field(
         0.5,
