@@ -50,7 +50,7 @@ def build_app(settings: Settings) -> FastAPI:
         settings=settings,
         store=store,
         keys=keys,
-        registry=RegistryClient(settings),
+        registry=RegistryClient(settings.without_admin_key),
         classifiers=ClassifierRepository(store),
         usage=usage,
         calls=calls,
