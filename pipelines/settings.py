@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         30.0,
         gt=0,
-        description="A request whose body has not arrived by then is a 408: it holds one of those in flight.",
+        description="A body that takes longer to arrive is a 408; until then it is one of the requests in flight.",
     )
     preview_replicas: int = Field(1, ge=1, description="At most; there are none while nobody calls.")
     preview_idle_seconds: float = Field(300.0, ge=0, description="How long the last preview replica outlives its use.")
