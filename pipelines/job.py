@@ -70,7 +70,8 @@ class JobRecord(BaseModel):
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
     the record's has been superseded, also by a new attempt that no driver has yet. The actor named ``driver`` has it
     now, with ``slots`` classifiers; a job without slots waits to be admitted. ``start_keys`` are the idempotency keys
-    that its latest attempts were started with. ``finished_ranges`` have a shard; ``fruitless_deaths`` are the latest of
+    that its latest attempts were started with, and ``request_id`` is that of the call that began the attempt, which log
+    lines about it carry. ``finished_ranges`` have a shard; ``fruitless_deaths`` are the latest of
     the attempt's ``driver_deaths``, those between which no further one was finished. ``epoch`` is the registry that
     wrote the record.
     """
@@ -106,12 +107,14 @@ class JobRecord(BaseModel):
     slots: int = 0
     in_kept_slots: bool = False
     start_keys: tuple[str, ...] = ()
+    request_id: str | None = None
     epoch: int = 0
 
     @property
     def log_fields(self) -> dict[str, str | int]:
         """What every log line about the job carries."""
-        return {"job_id": self.job_id, "attempt": self.attempt, "run": self.run}
+        of_request = {"request_id": self.request_id} if self.request_id else {}
+        return {"job_id": self.job_id, "attempt": self.attempt, "run": self.run, **of_request}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Started:
     input: InputVersion
     estimated_tokens: int
     start_key: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +296,7 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             "slots": 0,
             "in_kept_slots": False,
             "start_keys": (*job.start_keys, *([event.start_key] if event.start_key else []))[-_START_KEYS:],
+            "request_id": event.request_id,
         }
     )
 

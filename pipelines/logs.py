@@ -62,6 +62,11 @@ def current_fields() -> Fields:
     return dict(_here.get())
 
 
+def current_request() -> str | None:
+    """The id of the request that this is called for, if it is."""
+    return str(_here.get().get("request_id", "")) or None
+
+
 def process_fields() -> Fields:
     """The fields that this process was configured with, for handing them on to another."""
     for handler in logging.getLogger(PACKAGES[0]).handlers:

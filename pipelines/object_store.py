@@ -43,6 +43,7 @@ T = TypeVar("T")
 _STREAM_CHUNK = 64 * 1024
 _READ_TIMEOUT_SECONDS = 30.0
 _DELETE_THREADS = 16
+_UPLOADS_A_PAGE = 1000
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _TRANSIENT_CODES = {
     "ExpiredToken",
@@ -256,8 +257,15 @@ class ObjectStore:
 
     def abort_multiparts(self, prefix: str, *, before: datetime | None = None) -> int:
         """Drop uploads under ``prefix`` that were begun (before then) and never completed; returns how many."""
-        found = self._retried(lambda: self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix))
-        stray = [upload for upload in found.get("Uploads", []) if before is None or upload["Initiated"] < before]
+        pages = self._retried(
+            lambda: list(
+                self._client.get_paginator("list_multipart_uploads").paginate(
+                    Bucket=self._bucket, Prefix=prefix, PaginationConfig={"PageSize": _UPLOADS_A_PAGE}
+                )
+            )
+        )
+        found = [upload for page in pages for upload in page.get("Uploads", [])]
+        stray = [upload for upload in found if before is None or upload["Initiated"] < before]
         for upload in stray:
             MultipartUpload(self, upload["Key"], upload["UploadId"]).abort()
         return len(stray)

@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         ("minilm", "static"), min_length=1, description="The engines that jobs may ask for, the default first."
     )
     model_weights: dict[str, Annotated[str, Field(min_length=1)]] = Field(
-        {}, description="A folder or hub name by engine; one without has its package, or the model it is made for."
+        {},
+        description="A folder or hub name (organisation/name@revision) by engine; one without has its package, or the"
+        " model it is made for.",
     )
     classifier_cpus: float = Field(
         0.5,
@@ -97,6 +99,11 @@ class Settings(BaseSettings):
     # API
     api_replicas: int = Field(1, ge=1)
     requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A body that takes longer to arrive is a 408; until then it is one of the requests in flight.",
+    )
     preview_replicas: int = Field(1, ge=1, description="At most; there are none while nobody calls.")
     preview_idle_seconds: float = Field(300.0, ge=0, description="How long the last preview replica outlives its use.")
     preview_threads: int = Field(1, ge=1, description="Of a replica; what jobs leave over is all it should take.")
@@ -110,6 +117,11 @@ class Settings(BaseSettings):
         description="Makes and revokes the keys of every account; none: only the command line does.",
     )
     requests_per_minute: int = Field(3000, ge=0, description="Of one key; 0: no limit.")
+
+    @property
+    def without_admin_key(self) -> Settings:
+        """For processes that do not check keys: they may be on nodes that are trusted less than the head."""
+        return self.model_copy(update={"admin_key": None})
 
     @property
     def default_model(self) -> str:

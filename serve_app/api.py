@@ -50,7 +50,7 @@ def build_app(settings: Settings) -> FastAPI:
         settings=settings,
         store=store,
         keys=keys,
-        registry=RegistryClient(settings),
+        registry=RegistryClient(settings.without_admin_key),
         classifiers=ClassifierRepository(store),
         usage=usage,
         calls=calls,
@@ -59,7 +59,7 @@ def build_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     # The last is the first that a request meets.
     app.add_middleware(StrictJsonMiddleware)
-    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(BodyLimitMiddleware, seconds=settings.body_seconds)
     app.add_middleware(
         AuthenticationMiddleware,
         authenticator=Authenticator(keys, settings.admin_key),

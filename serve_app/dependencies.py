@@ -93,6 +93,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "The request cannot be carried out as it stands",
         401: "Missing or unknown API key",
         404: "Nothing of this name in this account",
+        408: "The body took too long to arrive",
         409: "The present state does not allow this",
         413: "The body is over 1 MB",
         422: "A field is not valid",
@@ -100,7 +101,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         500: "An error of the service",
         503: "The service cannot take this call now; see Retry-After",
     }
-    every_call = (401, 413, 422, 429, 500, 503)
+    every_call = (401, 408, 413, 422, 429, 500, 503)
     return {
         status: {"model": ErrorBody, "description": meanings[status]} for status in sorted({*statuses, *every_call})
     }

@@ -16,11 +16,13 @@ APPLICATION_NAME = "labelworks"
 
 def build(args: dict[str, Any]) -> Application:
     """The application; ``args`` are settings that take precedence over the environment."""
-    settings = Settings(**args)
+    settings = Settings(**args).without_admin_key
 
     def build_asgi() -> Any:
         configure_logging(settings)
-        return build_app(settings)
+        # The environment of the head, where this runs, tells it to the API alone.
+        admin_key = Settings(**args).admin_key
+        return build_app(settings.model_copy(update={"admin_key": admin_key}))
 
     ingress = serve.deployment(
         name="api",

@@ -62,7 +62,7 @@ class DriverPool:
             raise LabelworksError(f"Job {job.job_id} is processing without an input.")
         source = JobInput(JobPaths(job.account, job.job_id), job.input)
         driver = self._driver(process, job)
-        ended = process.actor.run.remote(Assignment(source, job.config, job.attempt, job.run, job.slots))
+        ended = process.actor.run.remote(Assignment(source, job.config, job.run, job.slots, job.log_fields))
         driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
         self._drivers[job.job_id] = driver
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from pipelines.exceptions import (
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     Conflict,
     KeyUncertain,
     LabelworksError,
@@ -32,6 +33,7 @@ _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (BadRequest, HTTPStatus.BAD_REQUEST),
     (Unauthorized, HTTPStatus.UNAUTHORIZED),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT),
     (Conflict, HTTPStatus.CONFLICT),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (RequestInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -51,6 +53,9 @@ def error_response(error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        # What is still to come of the body is not waited for.
+        headers["Connection"] = "close"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
     if isinstance(error, TooManyRequests):

@@ -5,13 +5,14 @@ Serve's proxy gives every request its X-Request-ID, the client's where it sent o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.exceptions import BodyTooLarge, RequestInvalid, Unavailable
+from pipelines.exceptions import BodyTooLarge, BodyTooSlow, LabelworksError, RequestInvalid, Unavailable
 from pipelines.logs import log_fields
 from serve_app.errors import error_response
 from serve_app.strict_json import is_json, require_strict_json
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
+# A client chooses its own, and it is kept with the job that the request starts.
+_LOGGED_ID_CHARACTERS = 200
 # What nginx writes where the client went away before there was an answer.
 _NO_ANSWER = 499
 
@@ -43,7 +46,7 @@ class RequestLogMiddleware:
                 status = message["status"]
             await send(message)
 
-        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")):
+        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")[:_LOGGED_ID_CHARACTERS]):
             try:
                 await self._app(scope, receive, note_and_send)
             finally:
@@ -103,30 +106,25 @@ class LoadLimitMiddleware:
 
 
 class BodyLimitMiddleware:
-    """A body over ``MAX_BODY_BYTES`` is a 413, declared or not, and is not held."""
+    """A body over ``MAX_BODY_BYTES`` is a 413, declared or not, and is not held; one that takes longer than
+    ``seconds`` to arrive is a 408.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            await _refuse(int(declared), scope, receive, send)
+        try:
+            body = await self._whole_body(scope, receive)
+        except LabelworksError as error:
+            await error_response(error)(scope, receive, send)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > MAX_BODY_BYTES:
-                await _refuse(len(body), scope, receive, send)
-                return
-            if not message.get("more_body"):
-                break
+        if body is None:
+            return
         replayed = False
 
         async def replay() -> Message:
@@ -134,9 +132,30 @@ class BodyLimitMiddleware:
             if replayed:
                 return await receive()
             replayed = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
+
+    async def _whole_body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """None where the client hangs up. Raises BodyTooLarge or BodyTooSlow."""
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal():
+            _require_small(int(declared))
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                while (message := await receive())["type"] != "http.disconnect":
+                    body += message.get("body", b"")
+                    _require_small(len(body))
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"{len(body):,} bytes of the request body arrived in {self._seconds:g} seconds, and the whole of it"
+                " must arrive within them. Texts to classify belong into the uploaded file.",
+                limit_seconds=self._seconds,
+            ) from None
+        return None
 
 
 class StrictJsonMiddleware:
@@ -169,10 +188,10 @@ class StrictJsonMiddleware:
         await self._app(scope, replay, send)
 
 
-async def _refuse(size: int, scope: Scope, receive: Receive, send: Send) -> None:
-    error = BodyTooLarge(
-        f"The request body has {size:,} bytes or more; the limit is {MAX_BODY_BYTES:,} (1 MB). Texts to classify"
-        " belong into the uploaded file.",
-        limit=MAX_BODY_BYTES,
-    )
-    await error_response(error)(scope, receive, send)
+def _require_small(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise BodyTooLarge(
+            f"The request body has {size:,} bytes or more; the limit is {MAX_BODY_BYTES:,} (1 MB). Texts to classify"
+            " belong into the uploaded file.",
+            limit=MAX_BODY_BYTES,
+        )

@@ -37,7 +37,7 @@ from pipelines.job import (
     require_deletable,
     transition,
 )
-from pipelines.logs import Fields, configure_logging, log_fields
+from pipelines.logs import Fields, configure_logging, current_request, log_fields
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
@@ -207,7 +207,9 @@ class JobRegistry:
             job = await self._get_locked(account, job_id)
             if is_same_start(job, start_key):
                 return job
-            started = transition(job, Started(datetime.now(UTC), version, estimated_tokens, start_key))
+            started = transition(
+                job, Started(datetime.now(UTC), version, estimated_tokens, start_key, current_request())
+            )
             busy = next((other.job_id for other in self._jobs.active.values() if other.account == account), None)
             if busy:
                 raise AccountBusy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -39,7 +39,7 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
         )
         return
     try:
-        yield _resources(settings)
+        yield examine_room(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
         yield _registry()
         for model in settings.models:
             yield _engine_on_a_node(settings, model)
@@ -54,17 +54,24 @@ def _require_answer(address: str) -> None:
         return
 
 
-def _resources(settings: Settings) -> Finding:
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+def examine_room(settings: Settings, nodes: Sequence[Mapping[str, float]]) -> Finding:
+    """Whether a classifier of the default model has room on one of the nodes, which offer these resources."""
+    resources = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
     on_gpu = runs_on_gpu(settings, settings.default_model)
     kind, each = ("GPU", settings.classifier_gpus) if on_gpu else ("CPU", settings.classifier_cpus)
-    there = resources.get(kind, 0)
-    found = (
-        f"{nodes} node{'s' if nodes != 1 else ''}, {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs"
-    )
+    found = f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}, {resources['CPU']:g} CPUs, {resources['GPU']:g} GPUs"
+    most = max((node.get(kind, 0) for node in nodes), default=0)
+    if each > most:
+        return Finding(
+            "Ray",
+            False,
+            f"{found}; a classifier of {settings.default_model} asks for {each:g} {kind}, and no node has more than"
+            f" {most:g}",
+            "An autoscaler may still add such a node once a job or the check of the engine asks for it: run this again"
+            f" when `ray status` shows it. Where none does, add a node, or ask for less: classifier_{kind.lower()}s.",
+        )
     slots = classifier_slots(settings, resources, on_gpu)
-    if slots * each > there:
+    if slots * each > resources[kind]:
         return Finding(
             "Ray",
             True,

@@ -13,8 +13,11 @@ from tests.integration.service import RunningStack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """`labelworks dev` in a folder of its own, as a user runs it; only that inputs of a few MB count as large."""
-    with RunningStack.start(tmp_path_factory.mktemp("stack"), LABELWORKS_PREFETCH_BYTES=str(4 * MIB)) as running:
+    """`labelworks dev` in a folder of its own, as a user runs it; only that inputs of a few MB count as large, and
+    bodies must arrive sooner.
+    """
+    settings = {"LABELWORKS_PREFETCH_BYTES": str(4 * MIB), "LABELWORKS_BODY_SECONDS": "5"}
+    with RunningStack.start(tmp_path_factory.mktemp("stack"), **settings) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ import yaml
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
-from serve_app.accounts import create_key
 from serve_app.embedded.gateway import S3Gateway, free_port
 from tests.integration.service import create_uploaded, descendants, has_ended, kill_if_alive, start, wait_for
 from tests.unit.operations.cluster_files import OPERATIONS, ROOT, cluster, serve_config
@@ -98,7 +98,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-def test_the_start_commands_bring_up_a_cluster_that_runs_a_job(nodes: LocalNodes, storage: Settings) -> None:
+def test_the_start_commands_bring_up_a_cluster_that_makes_keys_and_runs_a_job(
+    nodes: LocalNodes, storage: Settings
+) -> None:
     config = serve_config()
     config["http_options"] |= {"host": "127.0.0.1", "port": nodes.http}
     config["applications"][0]["args"] = {
@@ -111,16 +113,20 @@ def test_the_start_commands_bring_up_a_cluster_that_runs_a_job(nodes: LocalNodes
     _, head, deploy = cluster()["head_start_ray_commands"]
     _, worker = cluster()["worker_start_ray_commands"]
     assert (OPERATIONS / "serve.yaml").name in deploy
+    admin_key = secrets.token_hex(32)
+    (nodes.home / ".labelworks_admin_key").write_text(admin_key + "\n")
 
     nodes.start_node(head, cpus=0)
     nodes.run(deploy)
     nodes.start_node(worker, cpus=1)
 
-    key = create_key(ObjectStore(storage), "acme")
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{nodes.http}", headers={"Authorization": f"Bearer {key}"}, timeout=30
+        base_url=f"http://127.0.0.1:{nodes.http}", headers={"Authorization": f"Bearer {admin_key}"}, timeout=30
     ) as client:
         _wait_until_healthy(client)
+        made = client.post("/v1/keys", json={"account": "acme"})
+        assert made.status_code == 201, made.text
+        client.headers["Authorization"] = f"Bearer {made.json()['key']}"
         job_id = create_uploaded(client, b'{"text":"good"}\n{"text":"bad"}\n')
         start(client, job_id)
         state = wait_for(client, job_id, has_ended, seconds=120)

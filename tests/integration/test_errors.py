@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -84,6 +86,19 @@ def test_a_body_over_1_mb_is_a_413(stack: RunningStack) -> None:
     with stack.client() as client:
         answer = client.post("/v1/batch", json={"labels": ["a"], "descriptions": {"a": "x" * 1_100_000}})
     assert_error(answer, 413, "BODY_TOO_LARGE", "1,048,576")
+
+
+def test_a_body_that_does_not_arrive_is_a_408_and_its_connection_ends(stack: RunningStack) -> None:
+    connection = HTTPConnection(httpx.URL(stack.url).netloc.decode(), timeout=60)
+    connection.putrequest("POST", "/v1/batch")
+    for name, value in {"Authorization": f"Bearer {stack.api_key}", "Content-Length": "1000"}.items():
+        connection.putheader(name, value)
+    connection.endheaders(b"{")
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    assert (answer.status, body["code"], body["details"]) == (408, "REQUEST_TIMEOUT", {"limit_seconds": 5.0})
+    assert answer.headers.get_all("Connection") == ["close"]
+    assert connection.sock is None
 
 
 @pytest.mark.parametrize("job_id", ["batch_0000000000000000", "nonsense", "..%2f..%2faccounts", "batch_ABC"])

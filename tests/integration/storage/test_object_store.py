@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from pipelines import object_store
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.layout import JobPaths
@@ -278,6 +279,16 @@ def test_uploads_in_parts_that_were_never_ended_are_dropped_once_they_are_old(
     assert gateway_store.abort_multiparts(prefix, before=soon) == 2
     assert gateway_store.abort_multiparts(prefix, before=soon) == 0
     assert names(gateway_store, prefix) == []
+
+
+def test_uploads_in_parts_are_dropped_also_where_they_fill_more_than_one_page(
+    gateway_store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "_UPLOADS_A_PAGE", 2)
+    for name in ("a", "b", "b", "c", "d/e"):
+        gateway_store.begin_multipart(prefix + name)
+    assert gateway_store.abort_multiparts(prefix) == 5
+    assert gateway_store.abort_multiparts(prefix) == 0
 
 
 def test_shards_are_found_again_with_their_counters(store: ObjectStore) -> None:

@@ -282,10 +282,31 @@ def test_what_is_logged_of_a_call_carries_the_id_of_the_request_that_it_is_made_
             job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
             capsys.readouterr()
             await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
-            await registry.cancel(account, job.job_id)
+            await registry.answer("cancel", {"request_id": "r-2"}, account, job.job_id)
             lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
             about = [(line["message"], line.get("request_id")) for line in lines if line.get("job_id") == job.job_id]
-            assert about == [("the job is queued", "r-1"), ("the job is failed", None)]
+            assert about == [("the job is queued", "r-1"), ("the job is failed", "r-2")]
+
+    in_a_loop(test)
+
+
+def test_a_driver_logs_the_id_of_the_request_that_started_its_job_also_when_a_later_registry_assigns_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        (account,) = accounts(1)
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
+        capsys.readouterr()
+        async with running(settings) as (registry, drivers):
+            await until(lambda: job.job_id in drivers.assigned)
+            (assignment,) = drivers.assigned[job.job_id]
+            assert assignment.log_fields == {"job_id": job.job_id, "attempt": 1, "run": 1, "request_id": "r-1"}
+            lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+            about = [(line["message"], line["request_id"]) for line in lines if line.get("job_id") == job.job_id]
+            assert about == [("the job is scanning", "r-1")]
 
     in_a_loop(test)
 

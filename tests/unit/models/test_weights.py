@@ -8,7 +8,7 @@ import pytest
 
 from models.exceptions import ModelUnavailable, UnknownEngine
 from models.registry import engine_names, load_engine, load_token_counter
-from models.weights import PublishedWeights, locate
+from models.weights import HubName, PublishedWeights, locate, model_folder
 
 PUBLISHED = PublishedWeights(
     model="a model",
@@ -46,14 +46,43 @@ def test_a_package_that_lacks_the_file_is_to_be_reinstalled() -> None:
         locate(replace(PUBLISHED, package="pytest"), None)
 
 
-@pytest.mark.parametrize("source", ["/no/such/folder", "./no-such-folder", "name", "a/b/c"])
+@pytest.mark.parametrize("source", ["/no/such/folder", "./no-such-folder", "name", "a/b/c", "a/b@"])
 def test_what_is_neither_folder_nor_hub_name_is_refused_without_a_network(source: str) -> None:
-    with pytest.raises(ModelUnavailable, match="organisation/name"):
+    with pytest.raises(ModelUnavailable, match="organisation/name@revision"):
         locate(PUBLISHED, source)
+    with pytest.raises(ModelUnavailable, match="organisation/name@revision"):
+        model_folder(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "repository", "revision"),
+    [
+        ("organisation/model", "organisation/model", None),
+        ("organisation/model@e8c3b32edf54", "organisation/model", "e8c3b32edf54"),
+        ("organisation/model@refs/pr/1", "organisation/model", "refs/pr/1"),
+    ],
+)
+def test_the_revision_of_a_hub_name_is_what_is_downloaded(
+    source: str, repository: str, revision: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").write_bytes(b"numbers")
+    asked: list[tuple[str, str | None]] = []
+
+    def download(repo_id: str, *_: str, revision: str | None, allow_patterns: object = None) -> str:
+        asked.append((repo_id, revision))
+        return str(tmp_path) if allow_patterns else str(tmp_path / "weights")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+
+    assert HubName.parse(source) == HubName(repository, revision)
+    assert locate(PUBLISHED, source) == {"weights": tmp_path / "weights"}
+    assert model_folder(source) == tmp_path
+    assert asked == [(repository, revision)] * 2
 
 
 def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(repository: str, name: str) -> str:
+    def unreachable(repository: str, name: str, revision: str | None) -> str:
         raise OSError("no route to host")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
@@ -63,7 +92,7 @@ def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.Monke
 
 def test_files_of_the_hub_are_verified_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"others")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, name: str(tmp_path / name))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, name, revision: str(tmp_path / name))
     with pytest.raises(ModelUnavailable, match="SHA-256"):
         locate(PUBLISHED, "organisation/model")
 

@@ -134,6 +134,21 @@ def test_every_start_of_ray_demands_the_token_and_the_dashboard_listens_to_its_o
     assert cluster()["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
+def test_every_node_asks_the_metadata_service_for_credentials_more_than_once_and_gives_it_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts = [command for command in commands() if "/ray start" in command]
+
+    assert len(starts) == 2
+    for start in starts:
+        for name, value in re.findall(r"(AWS_\w+)=(\S+)", start.partition("/ray start")[0]):
+            monkeypatch.setenv(name, value)
+        session = botocore.session.Session()
+        asked = [session.get_config_variable(f"metadata_service_{name}") for name in ("num_attempts", "timeout")]
+        assert asked == [5, 3]
+        monkeypatch.undo()
+
+
 def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
     assert serve_config()["proxy_location"] == "HeadOnly"
     head = next(command for command in commands() if "/ray start --head" in command)

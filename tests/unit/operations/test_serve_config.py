@@ -1,6 +1,7 @@
 """serve_app/operations/serve.yaml: Serve itself lets unknown keys pass, so each is looked up here."""
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 
 from models.registry import engine_names
+from models.weights import HubName
 from pipelines.settings import Settings
+from serve_app.api import build_app
+from serve_app.dependencies import Services
 from serve_app.deployment import build
 from serve_app.embedded.administration import deployed_settings
 from serve_app.embedded.exceptions import EmbeddedStackError
@@ -68,6 +72,23 @@ def test_what_answers_calls_stays_on_the_head_unless_it_needs_a_gpu() -> None:
     assert api.ray_actor_options["resources"] == HEAD_RESOURCES
     assert preview_deployment(Settings()).ray_actor_options["resources"] == HEAD_RESOURCES
     assert "resources" not in preview_deployment(Settings(preview_gpus=1)).ray_actor_options
+
+
+def test_the_admin_key_of_the_environment_is_told_to_the_api_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWORKS_ADMIN_KEY", "a" * 32)
+    (preview,) = build(arguments())._bound_deployment.init_args
+    services: Services = build_app(Settings(**arguments())).state.services
+
+    assert services.settings.admin_key is not None
+    assert services.registry._settings.admin_key is None
+    assert preview._bound_deployment.init_args == (services.settings.without_admin_key,)
+
+
+def test_weights_of_the_hub_are_pinned_to_a_commit() -> None:
+    for source in Settings(**arguments()).model_weights.values():
+        named = HubName.parse(source)
+        assert named is not None
+        assert re.fullmatch("[0-9a-f]{40}", named.revision or "")
 
 
 def test_every_argument_is_a_setting() -> None:

@@ -152,6 +152,15 @@ def test_starting_pins_the_input_and_clears_the_expiry() -> None:
     assert (job.attempt, job.run, job.progress) == (1, 0, 0.0)
 
 
+def test_log_lines_carry_the_id_of_the_request_that_began_the_attempt_whatever_has_happened_to_it_since() -> None:
+    first = transition(pending(), Started(STARTED, INPUT, 500, request_id="r-1"))
+    stored = transition(first, DriverAssigned("driver-a")).model_dump_json()
+    job = JobRecord.model_validate_json(stored)
+    assert job.log_fields == {"job_id": job.job_id, "attempt": 1, "run": 1, "request_id": "r-1"}
+    again = transition(transition(job, Failed(ENDED, "it broke", RETENTION)), Started(ENDED, INPUT, 500))
+    assert again.log_fields == {"job_id": job.job_id, "attempt": 2, "run": 2}
+
+
 def test_assigning_a_driver_begins_a_new_run_and_counts_deaths() -> None:
     job = queued()
     for deaths, event in enumerate(

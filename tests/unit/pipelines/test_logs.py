@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pipelines import logs
-from pipelines.logs import configure_logging, log_fields, process_fields
+from pipelines.logs import configure_logging, current_request, log_fields, process_fields
 from pipelines.settings import Settings
 
 
@@ -39,6 +39,13 @@ def test_every_line_is_json_with_the_fields_of_the_process_and_of_the_place(writ
     assert "time" in inside
     assert "request_id" not in outside
     assert outside["attempt"] == 2
+
+
+@pytest.mark.parametrize(("fields", "found"), [({"request_id": "r1"}, "r1"), ({"request_id": ""}, None), ({}, None)])
+def test_the_request_that_code_runs_for_is_known_to_it(fields: dict[str, str], found: str | None) -> None:
+    with log_fields(**fields):
+        assert current_request() == found
+    assert current_request() is None
 
 
 def test_an_exception_stays_on_one_line(written: Callable[[], str]) -> None:

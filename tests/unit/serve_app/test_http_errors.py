@@ -47,11 +47,11 @@ from serve_app.schemas import CreateBatch
 JSON: dict[str, str | bytes] = {"Content-Type": "application/json"}
 
 
-def app_that_raises(error: Exception | None = None) -> FastAPI:
+def app_that_raises(error: Exception | None = None, body_seconds: float = 30.0) -> FastAPI:
     app = FastAPI()
     install_error_handlers(app)
     app.add_middleware(StrictJsonMiddleware)
-    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(BodyLimitMiddleware, seconds=body_seconds)
     app.add_middleware(UnexpectedErrorMiddleware)
 
     @app.post("/batch", status_code=201)
@@ -73,10 +73,12 @@ def call(
     error: Exception | None = None,
     content: bytes | AsyncIterator[bytes] | None = None,
     headers: dict[str, str | bytes] | None = None,
+    body_seconds: float = 30.0,
 ) -> httpx.Response:
     async def sent() -> httpx.Response:
         # Serve wraps its ingress in this, and it is what gives a request its id.
-        transport = httpx.ASGITransport(RequestIdMiddleware(app_that_raises(error)), raise_app_exceptions=False)
+        app = RequestIdMiddleware(app_that_raises(error, body_seconds))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, content=content, headers=raw)
 
@@ -208,6 +210,19 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
 
     envelope(call("POST", "/batch", content=endless()), 413, "BODY_TOO_LARGE")
     assert given <= 12
+
+
+def test_a_body_that_arrives_byte_by_byte_is_a_408_once_its_time_is_up_and_its_connection_ends() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    answer = call("POST", "/batch", content=slow(), body_seconds=0.1)
+    found = envelope(answer, 408, "REQUEST_TIMEOUT")
+    assert "in 0.1 seconds" in found["message"]
+    assert found["details"] == {"limit_seconds": 0.1}
+    assert answer.headers["connection"] == "close"
 
 
 def asgi(headers: list[tuple[bytes, bytes]], messages: list[Message]) -> list[Message]:

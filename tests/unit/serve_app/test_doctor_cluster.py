@@ -1,0 +1,45 @@
+"""What `labelworks doctor` says of the room that a cluster's nodes have for classifiers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.settings import Settings
+from serve_app.doctor.cluster import examine_room
+
+HEAD = {"CPU": 0.0}
+GPUS = Settings(models=("embedding", "minilm"), classifier_gpus=2, classifier_slots=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "nodes", "words"),
+    [
+        (Settings(), [HEAD], ["1 node,", "of minilm asks for 0.5 CPU", "more than 0"]),
+        (GPUS, [HEAD, {"CPU": 8.0}], ["of embedding asks for 2 GPU", "more than 0"]),
+        # Together they have enough, but no classifier is spread over nodes.
+        (GPUS, [HEAD, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 1.0}], ["2 GPUs;", "more than 1"]),
+    ],
+)
+def test_nodes_without_room_for_one_classifier_are_a_problem_that_an_autoscaler_may_yet_solve(
+    settings: Settings, nodes: list[dict[str, float]], words: list[str]
+) -> None:
+    finding = examine_room(settings, nodes)
+
+    assert not finding.ok
+    assert all(word in finding.found for word in words), finding.found
+    assert "autoscaler" in finding.advice
+    assert ("classifier_gpus" if settings is GPUS else "classifier_cpus") in finding.advice
+
+
+def test_nodes_with_room_for_some_of_the_classifiers_are_none() -> None:
+    finding = examine_room(GPUS, [HEAD, {"CPU": 8.0, "GPU": 2.0}])
+
+    assert finding.ok
+    assert "4 classifiers of 2 GPU need more" in finding.found
+
+
+def test_nodes_with_room_for_all_are_said_to_have_it() -> None:
+    finding = examine_room(Settings(), [{"CPU": 2.0}])
+
+    assert finding.ok
+    assert finding.found == "1 node, 2 CPUs, 0 GPUs: room for 3 classifiers of 0.5 CPU"
