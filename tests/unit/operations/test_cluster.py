@@ -149,6 +149,14 @@ def test_every_node_asks_the_metadata_service_for_credentials_more_than_once_and
         monkeypatch.undo()
 
 
+def test_no_node_whose_processors_are_all_taken_ends_a_reading_process_between_two_ranges() -> None:
+    # Ray ends idle processes for which no processor is free, by default after a second.
+    starts = [command for command in commands() if "/ray start" in command]
+
+    assert len(starts) == 2
+    assert all("RAY_idle_worker_killing_time_threshold_ms=60000 " in start for start in starts)
+
+
 def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
     assert serve_config()["proxy_location"] == "HeadOnly"
     head = next(command for command in commands() if "/ray start --head" in command)
