@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job_phases import phase_seconds
+from benchmarks.job_phases import timed_job
 from benchmarks.texts import generated
 from labelworks import Labelworks
 from pipelines.object_store import ObjectStore
@@ -26,21 +26,6 @@ from serve_app.embedded.stack import embedded_stack
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
 _SETTLE_SECONDS = 8.0
-
-
-def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path, engine: str) -> dict[str, Any]:
-    """Seconds from start to completed, in all and by phase, and the tokens of one job, polled as clients do."""
-    job = client.batches.create(labels=LABELS, model=engine)
-    client.batches.upload(job, path)
-    began = time.time()
-    client.batches.start(job.job_id)
-    called = time.time()
-    state = client.batches.wait(job.job_id)
-    if state.completed_at is None:
-        raise SystemExit(f"Job {job.job_id} is completed without a time")
-    completed = state.completed_at.timestamp()
-    phases = phase_seconds(store, account, job.job_id, began, called, completed)
-    return {"seconds": completed - began, "tokens": state.actual_tokens, "phases": phases}
 
 
 def bare_engine(engine: str, items: list[str]) -> dict[str, Any]:
@@ -75,17 +60,17 @@ def main() -> None:
         client = Labelworks(base_url=stack.url, api_key=stack.api_key)
         store = ObjectStore(Settings())
         small = _file(Path(name) / "small.ndjson", generated("mixed", 100))
-        run_job(client, store, stack.account, small, told.engine)
+        timed_job(client, store, stack.account, small, labels=LABELS, model=told.engine)
         time.sleep(_SETTLE_SECONDS)
-        fixed = run_job(client, store, stack.account, small, told.engine)
+        fixed = timed_job(client, store, stack.account, small, labels=LABELS, model=told.engine)
         time.sleep(_SETTLE_SECONDS)
         large = _file(Path(name) / "large.ndjson", items)
-        whole = run_job(client, store, stack.account, large, told.engine)
-        print(f"{told.texts} {told.kind} texts, start to completed: {whole['seconds']:.1f} s", flush=True)
+        whole = timed_job(client, store, stack.account, large, labels=LABELS, model=told.engine)
+        print(f"{told.texts} {told.kind} texts, start to completed: {whole.seconds:.1f} s", flush=True)
     bare.append(_bare_in_a_process())
     bare_rate = sum(run["tokens"] for run in bare) / sum(run["seconds"] for run in bare)
-    rate = whole["tokens"] / whole["seconds"]
-    print(f"100 texts, start to completed: {fixed['seconds']:.1f} s")
+    rate = whole.tokens / whole.seconds
+    print(f"100 texts, start to completed: {fixed.seconds:.1f} s")
     print(
         f"{told.texts} {told.kind} texts: bare {told.engine} {bare_rate:,.0f} tokens/s, whole job {rate:,.0f} tokens/s"
     )
@@ -95,10 +80,10 @@ def main() -> None:
                 "engine": told.engine,
                 "kind": told.kind,
                 "texts": told.texts,
-                "tokens": whole["tokens"],
-                "small_job_seconds": round(fixed["seconds"], 2),
-                "job_seconds": round(whole["seconds"], 2),
-                "phases": {phase: round(seconds, 2) for phase, seconds in whole["phases"].items()},
+                "tokens": whole.tokens,
+                "small_job_seconds": round(fixed.seconds, 2),
+                "job_seconds": round(whole.seconds, 2),
+                "phases": {phase: round(seconds, 2) for phase, seconds in whole.phases.items()},
                 "bare_seconds": [round(run["seconds"], 2) for run in bare],
                 "bare_tokens_per_second": round(bare_rate),
                 "job_tokens_per_second": round(rate),

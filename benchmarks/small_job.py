@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.job_phases import PHASES, phase_seconds
+from benchmarks.job_phases import PHASES, timed_job
 from benchmarks.texts import generated
 from labelworks import Labelworks
 from pipelines.object_store import ObjectStore
@@ -25,20 +25,6 @@ from tests.integration.service import descendants
 
 LABELS = ["billing", "bug report", "praise", "feature request"]
 _PAUSE_SECONDS = 12.0
-
-
-def run_job(client: Labelworks, store: ObjectStore, account: str, path: Path) -> dict[str, float]:
-    """Seconds of each phase of one job."""
-    job = client.batches.create(labels=LABELS)
-    client.batches.upload(job, path)
-    began = time.time()
-    client.batches.start(job.job_id)
-    called = time.time()
-    # Polled as clients do: an impatient one takes a good part of a processor from the job.
-    state = client.batches.wait(job.job_id)
-    if state.completed_at is None:
-        raise SystemExit(f"Job {job.job_id} is completed without a time")
-    return phase_seconds(store, account, job.job_id, began, called, state.completed_at.timestamp())
 
 
 def idle_processes() -> dict[str, list[int]]:
@@ -71,18 +57,18 @@ def main() -> None:
         for _ in range(told.jobs):
             # Users do not start the next job in the moment in which the last one ends.
             time.sleep(_PAUSE_SECONDS)
-            runs.append(run_job(client, store, stack.account, path))
-            seconds = " ".join(f"{runs[-1][phase]:10.2f}" for phase in PHASES)
-            print(f"        {sum(runs[-1].values()):8.2f} {seconds}", flush=True)
+            runs.append(timed_job(client, store, stack.account, path, labels=LABELS))
+            seconds = " ".join(f"{runs[-1].phases[phase]:10.2f}" for phase in PHASES)
+            print(f"        {runs[-1].seconds:8.2f} {seconds}", flush=True)
         time.sleep(_PAUSE_SECONDS)
         idle = idle_processes()
     print(f"idle processes, MiB each: {idle}")
     figures = {
         "texts": told.texts,
         "jobs": told.jobs,
-        "median_seconds": round(median(sum(run.values()) for run in runs), 2),
-        "worst_seconds": round(max(sum(run.values()) for run in runs), 2),
-        "phases": {phase: round(median(run[phase] for run in runs), 2) for phase in PHASES},
+        "median_seconds": round(median(run.seconds for run in runs), 2),
+        "worst_seconds": round(max(run.seconds for run in runs), 2),
+        "phases": {phase: round(median(run.phases[phase] for run in runs), 2) for phase in PHASES},
         "idle_mib": idle,
     }
     print(json.dumps(figures))
