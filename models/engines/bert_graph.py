@@ -6,54 +6,21 @@ Its inputs are those of a ``TokenStream``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as op
 
-from models.protocol import Counts
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class BertShape:
-    """The sizes a BERT has. ``hidden`` must be divisible by ``heads``."""
-
-    vocabulary: int
-    layers: int
-    hidden: int
-    heads: int
-    epsilon: float
-
-
-@dataclass(frozen=True, slots=True)
-class LinearInput:
-    """How the input of a linear layer is put into 8 bits.
-
-    Each channel is divided by its entry of ``smoothing`` (and the weights multiplied by it, SmoothQuant,
-    arXiv:2211.10438), which moves outliers from activations to weights; what results is rounded to 255 steps
-    between ``-limit`` and ``limit``. A channel with ``copies`` of more than one is repeated so often, each copy
-    with its share of the weights (outlier channel splitting, arXiv:1901.09504); only "down" may have such channels.
-    All are constants, so a text's vector does not depend on its batch.
-    """
-
-    smoothing: Array
-    limit: float
-    copies: Counts
-
-
-def linear_names(shape: BertShape) -> list[str]:
-    """The inputs of linear layers, in the order in which the graph computes them."""
-    return [f"{layer}.{part}" for layer in range(shape.layers) for part in ("qkv", "out", "up", "down")]
-
-
-def linear_weight(weights: Mapping[str, Array], name: str) -> Array:
-    """The weights (outputs, inputs) that read the input called ``name``; of "qkv" the three stacked."""
-    layer, part = name.split(".")
-    return np.concatenate([weights[f"encoder.layer.{layer}.{module}.weight"] for module in _MODULES[part]])
+from models.engines.bert_layers import (
+    Array,
+    BertShape,
+    LinearInput,
+    linear_bias,
+    linear_weight,
+    place_embeddings,
+    with_copies,
+)
+from models.engines.weight_steps import in_steps
 
 
 def build_graph(
@@ -65,21 +32,13 @@ def build_graph(
     With ``inputs``, one for each of ``linear_names``, the linear layers multiply 8-bit integers.
     """
     if inputs is not None:
-        weights = _with_copies(weights, shape, inputs)
+        weights = with_copies(weights, shape, inputs)
     return _GraphBuilder(weights, shape, inputs).build(observed=False)
 
 
 def build_observed_graph(weights: Mapping[str, Array], shape: BertShape) -> ov.Model:
     """The exact graph, with the inputs ``linear_names``, (tokens, channels), as further outputs."""
     return _GraphBuilder(weights, shape, None).build(observed=True)
-
-
-_MODULES = {
-    "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
-    "out": ("attention.output.dense",),
-    "up": ("intermediate.dense",),
-    "down": ("output.dense",),
-}
 
 
 class _GraphBuilder:
@@ -113,9 +72,8 @@ class _GraphBuilder:
 
     def _embed(self, ids: ov.Node, positions: ov.Node) -> ov.Node:
         words = op.gather(op.constant(self._weights["embeddings.word_embeddings.weight"]), ids, _ints(0))
-        places = self._weights["embeddings.position_embeddings.weight"]
-        places = places + self._weights["embeddings.token_type_embeddings.weight"][0]
-        state = op.add(words, op.gather(op.constant(places), positions, _ints(0)))
+        places = op.constant(place_embeddings(self._weights))
+        state = op.add(words, op.gather(places, positions, _ints(0)))
         return self._normalise(state, "embeddings.LayerNorm")
 
     def _layer(self, state: ov.Node, grid: ov.Node, cells: ov.Node, bias: ov.Node, layer: int) -> ov.Node:
@@ -138,10 +96,8 @@ class _GraphBuilder:
 
     def _linear(self, state: ov.Node, name: str) -> ov.Node:
         self._linear_inputs.append(state)
-        layer, part = name.split(".")
-        weight = linear_weight(self._weights, name)
-        bias = np.concatenate([self._weights[f"encoder.layer.{layer}.{m}.bias"] for m in _MODULES[part]])
-        if part == "qkv":
+        weight, bias = linear_weight(self._weights, name), linear_bias(self._weights, name)
+        if name.endswith(".qkv"):
             # Attention divides its scores by the root of a head's size; here it costs nothing.
             scale = np.float32((self._shape.heads / self._shape.hidden) ** 0.5)
             weight[: self._shape.hidden] *= scale
@@ -156,30 +112,16 @@ class _GraphBuilder:
         return op.add(scaled, op.constant(self._weights[f"{name}.bias"]))
 
 
-def _with_copies(weights: Mapping[str, Array], shape: BertShape, inputs: Mapping[str, LinearInput]) -> dict[str, Array]:
-    copied = dict(weights)
-    for layer in range(shape.layers):
-        copies = inputs[f"{layer}.down"].copies
-        for name in ("intermediate.dense.weight", "intermediate.dense.bias"):
-            name = f"encoder.layer.{layer}.{name}"
-            copied[name] = np.repeat(weights[name], copies, axis=0)
-        name = f"encoder.layer.{layer}.output.dense.weight"
-        copied[name] = np.repeat(weights[name] / copies.astype(np.float32), copies, axis=1)
-    return copied
-
-
 def _eight_bit_linear(state: ov.Node, how: LinearInput, weight: Array, bias: Array) -> ov.Node:
     """Steps of ``how`` are moved by 128 to unsigned numbers, which CPUs multiply faster, and back by the bias."""
-    smoothing, unit = np.repeat(how.smoothing, how.copies), np.float32(how.limit / 127)
-    weight = weight * smoothing
-    step = np.abs(weight).max(axis=1, keepdims=True) / 127
-    steps = np.rint(weight / step).astype(np.int8)
-    bias = bias - 128 * unit * step[:, 0] * steps.sum(axis=1, dtype=np.int32).astype(np.float32)
-    counted = op.add(op.multiply(state, op.constant(1 / (smoothing * unit))), _floats(128.0))
+    divisors, unit = how.divisors, how.unit
+    steps, size = in_steps(weight * divisors)
+    bias = bias - 128 * unit * size * steps.sum(axis=1, dtype=np.int32).astype(np.float32)
+    counted = op.add(op.multiply(state, op.constant(1 / (divisors * unit))), _floats(128.0))
     # Without the rounding OpenVINO merges what is above into the next node and takes four times as long for it.
     counted = op.round(counted, "half_to_even")
     counted = op.fake_quantize(counted, _floats(0.0), _floats(255.0), _floats(0.0), _floats(255.0), 256)
-    factors = op.multiply(op.convert(op.constant(steps), np.float32), op.constant(step * unit))
+    factors = op.multiply(op.convert(op.constant(steps), np.float32), op.constant(size[:, None] * unit))
     return op.add(op.matmul(counted, factors, False, True), op.constant(bias))
 
 

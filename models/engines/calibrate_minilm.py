@@ -14,13 +14,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from models.engines.bert_graph import (
-    Array,
-    LinearInput,
-    build_observed_graph,
-    linear_names,
-    linear_weight,
-)
+from models.engines.bert_graph import build_observed_graph
+from models.engines.bert_layers import Array, LinearInput, linear_names, linear_weight
 from models.engines.minilm import SHAPE, SPECIAL, WEIGHTS, WINDOW, read_weights
 from models.engines.minilm_reference import FILE, MiniLmReference
 from models.engines.token_stream import stream

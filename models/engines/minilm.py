@@ -1,4 +1,4 @@
-"""The default engine: all-MiniLM-L6-v2 on the CPU through OpenVINO, without torch.
+"""The default engine: all-MiniLM-L6-v2 on the CPU through OpenVINO or ONNX Runtime, without torch.
 
 Cost: one pass a text, whatever the number of labels. Hardware: any x86-64 or ARM CPU; fastest where it has
 int8 and bfloat16 instructions. Pick it unless the file is too large for it (``static``) or the labels are
@@ -20,7 +20,8 @@ from models.adaptation import Adaptation, AdaptedEncoder
 from models.batching import PackedShapes
 from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.embedding_classifier import EmbeddingClassifier
-from models.engines.bert_graph import Array, BertShape, build_graph
+from models.engines.bert_graph import build_graph
+from models.engines.bert_layers import Array, BertShape
 from models.engines.minilm_reference import MiniLmReference
 from models.engines.openvino_runner import Arithmetic, OpenVinoRunner
 from models.exceptions import EngineSelfCheckFailed
@@ -29,7 +30,7 @@ from models.protocol import Encoder, EngineInfo
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
 from models.weights import PublishedWeights, locate
-from models.window_encoder import SpecialTokens, WindowEncoder
+from models.window_encoder import BatchRunner, SpecialTokens, WindowEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -92,12 +93,14 @@ def load_plain(threads: int | None, weights: str | None) -> MiniLm:
     tokenizer = TextTokenizer(files["tokenizer.json"], literal=True)
     tensors = read_weights(files["model.safetensors"])
     reference = MiniLmReference.read()
-    for precision in usable_precisions(_capabilities(), int8_instructions()):
+    instructions = int8_instructions()
+    for precision in usable_precisions(_capabilities(), instructions):
         try:
-            encoder = build_encoder(tokenizer, tensors, reference, precision, threads or usable_processors())
+            runner = build_runner(tensors, reference, precision, instructions, threads or usable_processors())
+            encoder = build_encoder(tokenizer, runner)
             closeness = mean_cosine(encoder, reference)
-        except RuntimeError as error:  # What OpenVINO raises where it has no kernel for this CPU.
-            problem = f"openvino says: {error}"
+        except RuntimeError as error:  # What OpenVINO and ONNX Runtime raise where they have no kernel for this CPU.
+            problem = f"its library says: {error}"
         else:
             if closeness >= LEAST_COSINE[precision]:
                 return MiniLm(encoder, precision)
@@ -132,17 +135,26 @@ def usable_precisions(capabilities: Collection[str], instructions: Int8Instructi
     return (*available, "f32")
 
 
-def build_encoder(
-    tokenizer: TextTokenizer,
+def build_runner(
     weights: Mapping[str, Array],
     reference: MiniLmReference,
     precision: Precision,
+    instructions: Int8Instructions,
     threads: int,
-) -> WindowEncoder:
-    """An encoder in one precision, unchecked."""
+) -> BatchRunner:
+    """The model in one precision, unchecked; int8 through the library that is fast with these instructions."""
+    streams = min(threads, MOST_STREAMS)
+    if precision == "int8" and instructions == "AVX2":
+        # Only CPUs without int8 instructions need these two packages, which take half a second to import.
+        from models.engines.bert_onnx import build_model
+        from models.engines.onnx_runner import OnnxRunner
+
+        return OnnxRunner(build_model(weights, SHAPE, reference.inputs), SHAPE.hidden, threads, streams)
     graph = build_graph(weights, SHAPE, reference.inputs if precision == "int8" else None)
-    floats = _floats(_capabilities(), precision)
-    runner = OpenVinoRunner(graph, SHAPE.hidden, floats, threads, min(threads, MOST_STREAMS))
+    return OpenVinoRunner(graph, SHAPE.hidden, _floats(_capabilities(), precision), threads, streams)
+
+
+def build_encoder(tokenizer: TextTokenizer, runner: BatchRunner) -> WindowEncoder:
     return WindowEncoder(tokenizer, runner, SPECIAL, WINDOW, BATCHES)
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from models.engines.bert_graph import LinearInput
+from models.engines.bert_layers import LinearInput
 from models.protocol import Vectors
 
 FILE = "minilm_reference.json"

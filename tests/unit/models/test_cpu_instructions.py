@@ -10,7 +10,7 @@ X86 = """\
 processor	: {number}
 vendor_id	: AuthenticAMD
 model name	: Some CPU with avx512_vnni in its name
-flags		: fpu sse2 avx2 {flags}
+flags		: fpu sse2 {flags}
 bugs		: spectre_v1 avx_vnni
 power management:
 
@@ -31,11 +31,13 @@ def machine(template: str, *processors: str) -> str:
 @pytest.mark.parametrize(
     ("cpuinfo", "expected"),
     [
-        (machine(X86, "avx512f avx512_vnni", "avx512f avx512_vnni"), "VNNI"),
-        (machine(X86, "avx_vnni"), "VNNI"),
-        (machine(X86, "avx512f avx512bw"), "none"),
+        (machine(X86, "avx2 avx512f avx512_vnni", "avx2 avx512f avx512_vnni"), "VNNI"),
+        (machine(X86, "avx2 avx_vnni"), "VNNI"),
+        (machine(X86, "avx2 avx_vnni", "avx2"), "AVX2"),
+        (machine(X86, "avx2 avx512f avx512bw"), "AVX2"),
+        (machine(X86, "avx2 avx512_vnni_of_another_name"), "AVX2"),
+        (machine(X86, "avx"), "none"),
         (machine(X86, ""), "none"),
-        (machine(X86, "avx512_vnni_of_another_name"), "none"),
         (machine(ARM, "asimddp"), "dot products"),
         (machine(ARM, "asimddp i8mm"), "I8MM"),
         (machine(ARM, ""), "none"),
