@@ -35,10 +35,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=int, default=40, help="What a classifier has to do of the large job.")
     arguments.add_argument("--small-seconds", type=int, default=10, help="What a small job takes one classifier.")
     told = arguments.parse_args()
-    measured = []
-    for nodes in told.nodes:
-        measured.append(_measure(nodes, told.seconds, told.small_seconds))
-        print(measured[-1], flush=True)
+    measured = [_measure(nodes, told.seconds, told.small_seconds) for nodes in told.nodes]
     print(json.dumps({"measured": measured}))
 
 
@@ -55,22 +52,26 @@ def _measure(nodes: int, seconds: int, small_seconds: int) -> dict[str, float]:
         clients = _clients(stack, 2 * classifiers)
         large = _Run(clients[0], _file(folder / "large.ndjson", classifiers * seconds))
         large.run()
+        figures: dict[str, float] = {
+            "nodes": nodes,
+            "classifiers": classifiers,
+            "large_job_of_ideal": round(seconds / (large.ended - large.started), 3),
+            "large_classifying_of_ideal": round(large.steady_rate() / (classifiers * _TEXTS_PER_SECOND), 3),
+        }
+        print(figures, flush=True)
         time.sleep(_SETTLE_SECONDS)
         small_file = _file(folder / "small.ndjson", small_seconds)
         runs = [_Run(client, small_file) for client in clients]
         with ThreadPoolExecutor(len(runs)) as threads:
             list(threads.map(_Run.run, runs))
     wall = max(run.ended for run in runs) - min(run.started for run in runs)
-    ideal = 2 * small_seconds
-    return {
-        "nodes": nodes,
-        "classifiers": classifiers,
-        "large_job_of_ideal": round(seconds / (large.ended - large.started), 3),
-        "large_classifying_of_ideal": round(large.steady_rate() / (classifiers * _TEXTS_PER_SECOND), 3),
+    figures |= {
         "small_jobs": len(runs),
-        "small_jobs_of_ideal": round(ideal / wall, 3),
+        "small_jobs_of_ideal": round(2 * small_seconds / wall, 3),
         "small_jobs_per_minute": round(60 * len(runs) / wall, 1),
     }
+    print(figures, flush=True)
+    return figures
 
 
 class _Run:
