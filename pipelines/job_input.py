@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.exceptions import InputChanged, ObjectChanged
+from pipelines.exceptions import InputChanged, ObjectChanged, ObjectMissing
 from pipelines.job import InputVersion
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
@@ -17,6 +17,15 @@ class JobInput:
 
     paths: JobPaths
     version: InputVersion
+
+    def require_unchanged(self, store: ObjectStore) -> None:
+        """Raises InputChanged where another version, or none, lies there now."""
+        try:
+            etag = store.head(self.paths.input).etag
+        except ObjectMissing as error:
+            raise InputChanged from error
+        if etag != self.version.etag:
+            raise InputChanged
 
     def read_all(self, store: ObjectStore) -> bytes:
         """The whole input; for small ones."""

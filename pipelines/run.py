@@ -112,6 +112,8 @@ def run_job(
                 tracker.finished(receipt)
         else:
             observer.entered("writing")
+            # A small input was read once, at the beginning, and the last range of a large one some time ago.
+            job.require_unchanged(store)
             try:
                 _join(store, job, plan, finished)
             except ObjectChanged:

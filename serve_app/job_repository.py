@@ -75,9 +75,13 @@ class JobRepository:
         known = self.claimed_id(account, key)
         if known is not None:
             return known
+        self.give_key(account, key, job_id, now)
+        return job_id
+
+    def give_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> None:
+        """From here on the key belongs to this job, whatever it belonged to."""
         entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
         self._store.put(idempotency_object(account, key.key_hash), json.dumps(entry).encode())
-        return job_id
 
     def claimed_id(self, account: str, key: IdempotencyKey) -> str | None:
         """The id of the job that belongs to this key. Raises IdempotencyConflict when it came with another body."""

@@ -140,7 +140,7 @@ class JobRegistry:
     async def create(
         self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None = None
     ) -> JobRecord:
-        """A new job, or the one that an earlier create with the same key and body made.
+        """A new job, or the one that an earlier create with the same key and body made, unless that is deleted.
 
         Raises IdempotencyConflict when the key came with another body.
         """
@@ -159,8 +159,8 @@ class JobRegistry:
                     try:
                         return await self._get_locked(account, claimed)
                     except JobNotFound:
-                        # The first create was cut off before the job itself was written.
-                        job = job.model_copy(update={"job_id": claimed})
+                        # Deleted, or cut off before it was written. Usage is kept by a job's id: none is used twice.
+                        await asyncio.to_thread(self._repository.give_key, account, idempotency, job_id, now)
             saved = await self._stored(self._repository.create, job)
         self._remember(saved)
         return saved

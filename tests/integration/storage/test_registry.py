@@ -23,7 +23,7 @@ from pipelines.settings import Settings
 from serve_app import registry as registry_module
 from serve_app import scheduler as scheduler_module
 from serve_app.accounts import new_key, require_room
-from serve_app.job_repository import JobRepository
+from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.registry import JobRegistry
 from serve_app.spare_drivers import DriverProcess
 from tests.faults.tcp_proxy import Cut, FaultyProxy
@@ -253,6 +253,29 @@ def test_a_job_that_cannot_be_removed_or_given_a_driver_keeps_no_other_waiting(
             await until(lambda: jobs[1].job_id in drivers.assigned)
             assert jobs[0].job_id not in drivers.assigned
             await registry.cancel(fine, jobs[1].job_id)
+
+    in_a_loop(test)
+
+
+def test_a_key_whose_job_is_deleted_makes_a_job_with_an_id_of_its_own_so_that_usage_counts_both(
+    settings: Settings,
+) -> None:
+    key = IdempotencyKey(secrets.token_hex(32), "body")
+
+    async def test() -> None:
+        async with running(settings) as (registry, _):
+            (account,) = accounts(1)
+
+            async def created() -> JobRecord:
+                return await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)), key)
+
+            first = await created()
+            assert await created() == first
+            await registry.delete(account, first.job_id)
+            assert await registry.created_before(account, key) is None
+            second = await created()
+            assert second.job_id != first.job_id
+            assert await created() == await registry.created_before(account, key) == second
 
     in_a_loop(test)
 

@@ -173,3 +173,19 @@ def test_an_input_that_was_overwritten_is_not_read(store: ObjectStore, classifie
     store.put(job.paths.input, INPUT.lower() + b"\n")
     with pytest.raises(InputChanged):
         carried_out(store, job)
+
+
+@pytest.mark.parametrize("becomes", ["overwritten", "removed"])
+def test_an_input_that_was_overwritten_after_its_last_range_was_read_fails_the_job_too(
+    store: ObjectStore, classifiers: Classifiers, job: JobInput, becomes: str
+) -> None:
+    def change(number: int) -> None:
+        if becomes == "removed":
+            store.delete(job.paths.input)
+        else:
+            store.put(job.paths.input, INPUT.lower() + b"\n")
+
+    classifiers.after_round = change
+    with pytest.raises(InputChanged):
+        carried_out(store, job)
+    assert not store.exists(job.paths.results)
