@@ -63,6 +63,10 @@ _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_HALF_PAIR_ERROR = ItemError(
+    "invalid_text", '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
+)
 
 
 def split_lines(data: bytes, *, first: bool) -> Iterator[bytes]:
@@ -110,7 +114,8 @@ def text_error(text: str) -> ItemError | None:
         return ItemError("empty_text", '"text" is empty')
     if len(text) > MAX_TEXT_CHARACTERS:
         return ItemError("text_too_long", f'"text" has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}')
-    return None
+    # Whether a text is all ASCII is known without a look at its characters.
+    return None if text.isascii() or not _HALF_PAIR.search(text) else _HALF_PAIR_ERROR
 
 
 def is_object(item: Item) -> bool:
@@ -169,8 +174,7 @@ def _item_of_two(one: _Line, other: _Line) -> Item:
         kept.custom_id = one.custom_id
     item = _item(kept)
     if item.text is not None and not _same(one.text, other.text):
-        message = '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
-        return _failed("invalid_text", message, item.ids)
+        return Item(text=None, error=_HALF_PAIR_ERROR, ids=item.ids)
     return item
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from models.protocol import Classifier, Engine
@@ -39,6 +39,10 @@ class PreviewAnswer:
     cached: bool
 
 
+class _NoClassifier(Exception):
+    """The task itself cannot be classified into, whatever the texts."""
+
+
 class PreviewClassifier:
     """Keeps engines, the tasks bound last and the latest answers. Not thread-safe."""
 
@@ -57,45 +61,64 @@ class PreviewClassifier:
         answered: dict[int, list[PreviewAnswer] | LabelworksError] = {}
         for task, numbers in members.items():
             group = [requests[number] for number in numbers]
-            try:
-                answered.update(zip(numbers, self._answer_task(task, group), strict=True))
-            except Exception:
-                logger.exception("a preview of model %s failed", group[0].config.model)
-                answered.update((number, LabelworksError()) for number in numbers)
+            answered.update(zip(numbers, self._answer_group(task, group), strict=True))
         return [answered[number] for number in range(len(requests))]
 
+    def _answer_group(
+        self, task: bytes, requests: Sequence[PreviewRequest]
+    ) -> list[list[PreviewAnswer] | LabelworksError]:
+        """Where the group fails its requests are answered one by one: they may be of different accounts."""
+        try:
+            return [*self._answer_task(task, requests)]
+        except Exception as error:
+            logger.exception("previews of model %s failed: %d requests", requests[0].config.model, len(requests))
+            if len(requests) == 1 or isinstance(error, _NoClassifier):
+                return [LabelworksError() for _ in requests]
+        return [answer for request in requests for answer in self._answer_group(task, [request])]
+
     def _answer_task(self, task: bytes, requests: Sequence[PreviewRequest]) -> list[list[PreviewAnswer]]:
-        known: dict[str, PreviewAnswer] = {}
-        for text in {text for request in requests if request.may_be_cached for text in request.texts}:
-            remembered = self._answers.get(_digest(text, task))
-            if remembered is not None:
-                known[text] = PreviewAnswer(remembered, cached=True)
+        errors = {text: text_error(text) for request in requests for text in request.texts}
+        unusable = {text: PreviewAnswer(error, cached=False) for text, error in errors.items() if error}
+        remembered = {
+            text: PreviewAnswer(outcome, cached=True)
+            for text in {text for request in requests if request.may_be_cached for text in request.texts}
+            if text not in unusable and (outcome := self._answers.get(_digest(text, task))) is not None
+        }
         fresh = self._classify(
             task,
             requests[0].config,
-            [text for request in requests for text in request.texts if text not in known or not request.may_be_cached],
+            {
+                text: None
+                for request in requests
+                for text in request.texts
+                if text not in unusable and not (request.may_be_cached and text in remembered)
+            },
         )
+        given = fresh | unusable
+        given_again = given | remembered
         return [
-            [known.get(text) or fresh[text] if request.may_be_cached else fresh[text] for text in request.texts]
+            [given_again[text] if request.may_be_cached else given[text] for text in request.texts]
             for request in requests
         ]
 
-    def _classify(self, task: bytes, config: JobConfig, texts: Sequence[str]) -> dict[str, PreviewAnswer]:
-        errors = {text: text_error(text) for text in texts}
-        usable = [text for text, error in errors.items() if error is None]
-        outcomes: dict[str, Prediction | ItemError] = {text: error for text, error in errors.items() if error}
-        if usable:
-            outcomes.update(zip(usable, answer_texts(self._classifier(task, config), usable), strict=True))
-        for text in usable:
-            self._answers.put(_digest(text, task), outcomes[text])
+    def _classify(self, task: bytes, config: JobConfig, different: Iterable[str]) -> dict[str, PreviewAnswer]:
+        texts = list(different)
+        if not texts:
+            return {}
+        outcomes = dict(zip(texts, answer_texts(self._classifier(task, config), texts), strict=True))
+        for text, outcome in outcomes.items():
+            self._answers.put(_digest(text, task), outcome)
         return {text: PreviewAnswer(outcome, cached=False) for text, outcome in outcomes.items()}
 
     def _classifier(self, task: bytes, config: JobConfig) -> Classifier:
         classifier = self._bound.get(task)
         if classifier is None:
-            if config.model not in self._engines:
-                self._engines[config.model] = self._load_engine(config.model)
-            classifier = self._engines[config.model].bind(config.task())
+            try:
+                if config.model not in self._engines:
+                    self._engines[config.model] = self._load_engine(config.model)
+                classifier = self._engines[config.model].bind(config.task())
+            except Exception as error:
+                raise _NoClassifier from error
             self._bound.put(task, classifier)
         return classifier
 

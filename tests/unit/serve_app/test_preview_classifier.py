@@ -47,7 +47,7 @@ class _Counting:
 
     def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
         self._engine.classified.append(list(texts))
-        if "fail" in texts:
+        if any(text.startswith("fail") for text in texts):
             raise ValueError("fail")
         return self._classifier.classify(texts, on_batch)
 
@@ -124,6 +124,26 @@ def test_texts_that_cannot_be_classified_have_the_errors_of_result_lines(
     codes = [each.outcome.code if isinstance(each.outcome, ItemError) else None for each in given]
     assert codes == ["empty_text", None, "empty_text", "text_too_long", "classifier_error"]
     assert given[1].outcome == direct(ANIMALS, "a kitten")[0]
+
+
+def test_half_a_surrogate_pair_is_an_error_of_its_own_text_alone(classifier: PreviewClassifier) -> None:
+    half, whole = answers(classifier, request(ANIMALS, "a\ud800", "a puppy"), request(ANIMALS, "a kitten"))
+    assert isinstance(half[0].outcome, ItemError)
+    assert half[0].outcome.code == "invalid_text"
+    assert half[1].outcome == direct(ANIMALS, "a puppy")[0]
+    assert whole == [PreviewAnswer(direct(ANIMALS, "a kitten")[0], cached=False)]
+    (again,) = answers(classifier, request(ANIMALS, "a\ud800", "a puppy"))
+    assert [each.cached for each in again] == [False, True]
+
+
+def test_a_request_on_which_the_classifier_fails_does_not_fail_those_that_were_classified_with_it(
+    classifier: PreviewClassifier,
+) -> None:
+    (before,) = answers(classifier, request(ANIMALS, "a kitten"))
+    spoilt = tuple(f"fail {number}" for number in range(20))
+    failed, whole = classifier.answer([request(ANIMALS, *spoilt), request(ANIMALS, "a kitten")])
+    assert isinstance(failed, LabelworksError)
+    assert whole == [PreviewAnswer(before[0].outcome, cached=True)]
 
 
 def test_a_task_that_cannot_be_classified_does_not_fail_the_others(engine: CountingEngine) -> None:
