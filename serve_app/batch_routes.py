@@ -44,7 +44,7 @@ async def create_batch(
     """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
     key = None
     if idempotency_key is not None:
-        key = IdempotencyKey(hashed(idempotency_key), hashed(body.model_dump_json(exclude={"priority", "cache"})))
+        key = IdempotencyKey(hashed(idempotency_key), hashed(body.identity()))
     try:
         config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
     except RequestInvalid:

@@ -42,6 +42,14 @@ class CreateBatch(TaskChoice):
         0.3, description="Used by `multi` only. Left out beside a `classifier`, the classifier's own holds."
     )
 
+    def identity(self) -> str:
+        """The same for requests that ask for the same job, and for no others."""
+        meaningless = {"priority", "cache"}
+        if self.classifier is not None:
+            # Left out they are the classifier's own, which need not be the defaults that stand here.
+            meaningless |= {"mode", "threshold"} - self.model_fields_set
+        return self.model_dump_json(exclude=meaningless)
+
     def config(self, models: Sequence[str] = ("minilm",), saved: SavedClassifier | None = None) -> JobConfig:
         """What the job keeps of the request and of the classifier that it names.
 

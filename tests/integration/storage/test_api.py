@@ -23,6 +23,7 @@ from pipelines.job import (
     JobConfig,
     JobRecord,
     Started,
+    TaskConfig,
     require_deletable,
     transition,
 )
@@ -33,6 +34,7 @@ from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
 from serve_app import api
 from serve_app.accounts import create_key
 from serve_app.api import build_app
+from serve_app.classifier_repository import ClassifierRepository
 from serve_app.job_repository import IdempotencyKey
 from tests.integration.storage.conftest import S3Server
 
@@ -337,6 +339,17 @@ def test_a_repeated_creation_with_its_key_gives_the_same_job(client: TestClient,
     assert post(["a", "b"], "k2").json()["job_id"] != first["job_id"]
     assert post(["a", "b"], "k1", **other).json()["job_id"] != first["job_id"]
     error(post(["a", "c"], "k1"), 409, "IDEMPOTENCY_CONFLICT")
+
+
+def test_a_key_sent_again_with_a_default_in_the_place_of_the_classifiers_own_is_a_409(
+    client: TestClient, gateway_store: ObjectStore
+) -> None:
+    task = TaskConfig(labels=("a", "b"), mode="multi", threshold=0.7)
+    ClassifierRepository(gateway_store).save("acme", "mine", task, datetime.now(UTC))
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    assert client.post("/v1/batch", json={"classifier": "mine"}, headers=headers).status_code == 201
+    other = client.post("/v1/batch", json={"classifier": "mine", "mode": "single"}, headers=headers)
+    error(other, 409, "IDEMPOTENCY_CONFLICT")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

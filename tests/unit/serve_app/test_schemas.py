@@ -135,6 +135,18 @@ def test_mode_and_threshold_that_are_sent_beside_a_classifier_hold_instead_of_it
     assert {"mode": config.mode, "threshold": config.threshold} == {"mode": "multi", "threshold": 0.7} | sent
 
 
+@pytest.mark.parametrize("sent", [{"mode": "single"}, {"threshold": 0.3}, {"mode": "single", "threshold": 0.3}])
+def test_beside_a_classifier_a_default_that_is_sent_makes_another_request_than_one_left_out(
+    sent: dict[str, Any],
+) -> None:
+    assert CreateBatch(classifier="mine", **sent).identity() != CreateBatch(classifier="mine").identity()
+    assert CreateBatch(labels=["a"], **sent).identity() == CreateBatch(labels=["a"]).identity()
+
+
+def test_what_changes_nothing_makes_no_other_request() -> None:
+    assert CreateBatch(classifier="mine", cache=False).identity() == CreateBatch(classifier="mine").identity()
+
+
 def test_a_classifier_is_refused_together_with_labels() -> None:
     assert "not both" in refusal(classifier="mine", labels=LABELS)[1]
 
