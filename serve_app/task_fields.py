@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from models.task import Mode
 from pipelines.exceptions import RequestInvalid
@@ -15,6 +26,7 @@ from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 MAX_LABELS = 200
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+_label: TypeAdapter[str] = TypeAdapter(Label)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
@@ -46,6 +58,19 @@ class LabelFields(BaseModel):
     text_type: str | None = Field(
         None, max_length=200, description="An alias of `source_type`.", json_schema_extra={"deprecated": True}
     )
+
+    @field_validator("descriptions", "examples", mode="wrap")
+    @classmethod
+    def _require_different_keys(cls, given: Any, read: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+        by_label = read(given)
+        if isinstance(given, dict) and len(by_label) < len(given):
+            times = Counter(map(_label.validate_python, given))
+            ((repeated, _),) = times.most_common(1)
+            name = str(field.field_name)
+            raise FieldError(
+                name, f"Keys of {name} must be unique once they are trimmed; {repeated!r} is there more than once"
+            )
+        return by_label
 
     @model_validator(mode="after")
     def _check(self) -> Self:

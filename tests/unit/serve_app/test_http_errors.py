@@ -280,6 +280,11 @@ def test_a_client_that_hangs_up_while_sending_is_not_answered() -> None:
             "Every key of descriptions must be one of labels; 'b' is not",
         ),
         (
+            {"labels": ["a"], "examples": {"a": ["x"], "a ": ["y"]}},
+            "examples",
+            "Keys of examples must be unique once they are trimmed; 'a' is there more than once",
+        ),
+        (
             {"labels": [str(number) for number in range(201)]},
             "labels",
             "labels: List should have at most 200 items after validation, not 201; seen: 201 entries",

@@ -172,6 +172,13 @@ def test_keys_that_are_no_labels_are_refused_by_name(name: str) -> None:
     assert f"Every key of {name} must be one of labels; 'bugs' is not" in why
 
 
+@pytest.mark.parametrize("name", ["descriptions", "examples"])
+def test_keys_that_are_the_same_label_once_trimmed_are_refused_by_name(name: str) -> None:
+    value: Any = "text" if name == "descriptions" else ["text"]
+    why = refusal(labels=LABELS, **{name: {"billing": value, "bug": value, " bug": value}})[1]
+    assert f"Keys of {name} must be unique once they are trimmed; 'bug' is there more than once" in why
+
+
 def test_keys_are_trimmed_as_labels_are() -> None:
     config = accepted(labels=[" bug", "billing"], descriptions={"bug ": " broken "}, examples={" billing": [" pay "]})
     assert config.descriptions == {"bug": "broken"}
