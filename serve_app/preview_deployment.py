@@ -15,6 +15,7 @@ from pipelines.engines import engine_for
 from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.logs import configure_logging
 from pipelines.settings import MIB, Settings
+from serve_app.awake import Awake
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.preview_queue import PreviewQueue
 from serve_app.spare_drivers import HEAD_RESOURCES
@@ -23,6 +24,8 @@ PREVIEW_NAME = "preview"
 MAX_TEXTS = 1_000
 """Of one request, and of requests that are classified together."""
 _CHARACTERS_IN_FLIGHT = 4 * MIB
+_UNUSED_SECONDS = 10.0
+"""After which Serve ends the last replica that no call is in flight to."""
 
 
 class PreviewDeployment:
@@ -37,6 +40,10 @@ class PreviewDeployment:
     async def answer(self, request: PreviewRequest) -> list[PreviewAnswer]:
         """Raises as PreviewQueue does."""
         return await self._queue.answer(request)
+
+    async def hold(self, seconds: float) -> None:
+        """Does nothing for so long."""
+        await asyncio.sleep(seconds)
 
 
 def preview_deployment(settings: Settings) -> Any:
@@ -53,7 +60,7 @@ def preview_deployment(settings: Settings) -> Any:
             "max_replicas": settings.preview_replicas,
             "target_ongoing_requests": settings.previews_in_flight,
             "upscale_delay_s": 0,
-            "downscale_to_zero_delay_s": settings.preview_idle_seconds,
+            "downscale_to_zero_delay_s": _UNUSED_SECONDS,
         },
         # Requests are counted where they come in, in every API replica.
         max_ongoing_requests=MAX_TEXTS,
@@ -67,6 +74,7 @@ class PreviewClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._handle: DeploymentHandle[PreviewDeployment] | None = None
+        self._awake = Awake(self._hold, settings.preview_idle_seconds)
         self._requests = 0
         self._characters = 0
 
@@ -83,15 +91,23 @@ class PreviewClient:
         self._requests += 1
         self._characters += characters
         try:
-            return await self._call(request)
+            answers = await self._call(request)
+            self._awake.used()
+            return answers
         finally:
             self._requests -= 1
             self._characters -= characters
 
-    async def _call(self, request: PreviewRequest) -> list[PreviewAnswer]:
+    def _deployment(self) -> DeploymentHandle[PreviewDeployment]:
         if self._handle is None:
             self._handle = serve.get_deployment_handle(PREVIEW_NAME)
-        answer = self._handle.answer.remote(request)
+        return self._handle
+
+    async def _hold(self, seconds: float) -> None:
+        await self._deployment().hold.remote(seconds)
+
+    async def _call(self, request: PreviewRequest) -> list[PreviewAnswer]:
+        answer = self._deployment().answer.remote(request)
         try:
             return cast(list[PreviewAnswer], await asyncio.wait_for(answer, self._settings.preview_seconds))
         except RayTaskError as error:
