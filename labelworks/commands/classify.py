@@ -70,7 +70,7 @@ def classify(
     )
     results = out or file.with_name(f"{file.name}.results.ndjson")
     with reported(as_json), connect(api_key, base_url) as client:
-        require_writable(results)
+        require_writable(results, source=file)
         job_id = _submit(client, InputFile(file, text_field), wanted)
         say(f"Started {job_id}")
         with _named(job_id, results):

@@ -58,11 +58,11 @@ class ClassifyOperations:
         answers item N; without it the file is removed with what is returned. The item is None for a line that is
         not a JSON object. Raises what ``create``, ``upload``, ``start``, ``wait`` and ``download`` of
         ``client.batches`` raise, with a note that names the job, and InputError for a file that cannot be read or
-        an ``out`` that cannot be written.
+        an ``out`` that cannot be written or is that file.
         """
-        if out is not None:
-            require_writable(Path(out))
         file = InputFile(Path(path), text_field)
+        if out is not None:
+            require_writable(Path(out), source=file.path)
         folder = TemporaryDirectory(prefix="labelworks-")
         results = Path(out) if out is not None else Path(folder.name, "results.ndjson")
         source = file.path

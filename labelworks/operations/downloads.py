@@ -140,10 +140,15 @@ class Lines:
         return [last] if last else []
 
 
-def require_writable(path: Path) -> None:
-    """Raises InputError unless a file can be written to ``path``: to be known before a job is paid for."""
+def require_writable(path: Path, *, source: Path) -> None:
+    """Raises InputError unless results can be written to ``path``: to be known before a job is paid for.
+
+    They would take the place of ``source``, the file of the texts, where both are one, by whatever name or link.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it for the results")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"The results would replace the texts: {path} and {source} are one file; name another")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder} for the results; make it first")

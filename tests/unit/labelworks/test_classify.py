@@ -138,6 +138,19 @@ def test_a_place_that_cannot_take_the_results_is_refused_before_a_job_is_made(
     assert not service.seen
 
 
+def test_a_result_file_that_is_the_input_is_refused_before_a_job_is_made(
+    perform: Perform, service: FakeService, tmp_path: Path
+) -> None:
+    path, link = tmp_path / "in.ndjson", tmp_path / "link.ndjson"
+    path.write_bytes(b'{"text":"one"}\n')
+    link.symlink_to(path)
+    for source, out in ((path, path), (path, link), (link, path)):
+        with pytest.raises(InputError, match="would replace the texts"):
+            perform("classify_file")(source, labels=["a"], out=out)
+    assert path.read_bytes() == b'{"text":"one"}\n'
+    assert not service.seen
+
+
 @pytest.mark.parametrize(
     ("when", "advice"),
     [

@@ -103,6 +103,17 @@ def test_the_folder_of_the_results_is_looked_at_before_a_job_is_made(labelworks:
     assert not labelworks.service.seen
 
 
+def test_results_never_take_the_place_of_the_texts(labelworks: Command) -> None:
+    Path("link.ndjson").symlink_to("in.ndjson")
+    Path("hard.ndjson").hardlink_to("in.ndjson")
+    Path("in.ndjson.results.ndjson").symlink_to("in.ndjson")
+    for out in (["--out", "in.ndjson"], ["--out", "./link.ndjson"], ["--out", "hard.ndjson"], []):
+        result = labelworks("classify", "in.ndjson", "--labels", "a", *out, exit_code=1)
+        assert "The results would replace the texts" in result.stderr
+    assert Path("in.ndjson").read_bytes() == TEXTS
+    assert not labelworks.service.seen
+
+
 def test_a_job_whose_results_cannot_be_fetched_is_named(labelworks: Command) -> None:
     for _ in range(9):
         labelworks.service.misbehave("GET /storage", status=403)
