@@ -15,6 +15,7 @@ from rich.table import Table
 
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
 from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, print_json, reported, say
+from labelworks.operations.downloads import require_writable, written_whole
 from labelworks.progress import duration, shown_progress
 from labelworks.types import Batch
 
@@ -64,8 +65,10 @@ def results(
     """Download a completed job's results. An interrupted download goes on where it was when it is called again."""
     path = out or Path(f"{job_id}.partial.ndjson" if partial else f"{job_id}.ndjson")
     with reported(as_json), connect(api_key, base_url) as client:
+        if str(path) != "-":
+            require_writable(path)
         if partial:
-            with nullcontext(sys.stdout.buffer) if str(path) == "-" else path.open("wb") as file:
+            with nullcontext(sys.stdout.buffer) if str(path) == "-" else written_whole(path) as file:
                 for item, line in client.batches.raw_partial_results(job_id):
                     file.write(b'{"item":%d,%b\n' % (item, line.removeprefix(b"{")))
             if str(path) == "-":

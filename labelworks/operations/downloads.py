@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -140,14 +141,16 @@ class Lines:
         return [last] if last else []
 
 
-def require_writable(path: Path, *, source: Path) -> None:
+def require_writable(path: Path, *, source: Path | None = None) -> None:
     """Raises InputError unless results can be written to ``path``: to be known before a job is paid for.
 
     They would take the place of ``source``, the file of the texts, where both are one, by whatever name or link.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it for the results")
-    if path.exists() and source.exists() and path.samefile(source):
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe, which the results would replace; name a file")
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise InputError(f"The results would replace the texts: {path} and {source} are one file; name another")
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -157,6 +160,18 @@ def require_writable(path: Path, *, source: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"The results cannot be written to the folder {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``path`` where the block ends well, and is removed where it does not."""
+    part = _part(path, None)
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def download_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -228,6 +229,25 @@ def test_partial_results_name_their_items(labelworks: Command) -> None:
     lines = Path(f"{job.job_id}.partial.ndjson").read_text().splitlines()
     assert [json.loads(line) for line in lines] == expected
     assert labelworks("results", job.job_id, "--partial", "--out", "-").stdout.splitlines() == lines
+
+
+def test_partial_results_that_cannot_be_read_leave_the_file_as_it_was(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b'{"label":"a"}\n' * 5)
+    Path("keep.ndjson").write_text("kept")
+    labelworks("results", "batch_none", "--partial", "--out", "keep.ndjson", exit_code=1)
+    for _ in range(9):
+        labelworks.service.misbehave(f"GET /storage/{job.job_id}-4", status=403)
+    labelworks("results", job.job_id, "--partial", "--out", "keep.ndjson", exit_code=1)
+    assert Path("keep.ndjson").read_text() == "kept"
+    assert sorted(Path().iterdir()) == [Path("in.ndjson"), Path("keep.ndjson")]
+
+
+def test_results_do_not_replace_a_pipe(labelworks: Command) -> None:
+    job = labelworks.service.add_completed(b'{"label":"a"}\n')
+    os.mkfifo("pipe")
+    for options in ([], ["--partial"]):
+        assert "pipe" in labelworks("results", job.job_id, "--out", "pipe", *options, exit_code=1).stderr
+    assert Path("pipe").is_fifo()
 
 
 def test_watch_without_ids_follows_what_is_going(labelworks: Command) -> None:
