@@ -72,6 +72,7 @@ class Classifiers(_Calls):
     create = blocking(ClassifierOperations.create)
     list = blocking(ClassifierOperations.list)
     retrieve = blocking(ClassifierOperations.retrieve)
+    with_mode = blocking(ClassifierOperations.with_mode)
     delete = blocking(ClassifierOperations.delete)
 
 
@@ -81,6 +82,7 @@ class AsyncClassifiers(_AsyncCalls):
     create = awaitable(ClassifierOperations.create)
     list = awaitable(ClassifierOperations.list)
     retrieve = awaitable(ClassifierOperations.retrieve)
+    with_mode = awaitable(ClassifierOperations.with_mode)
     delete = awaitable(ClassifierOperations.delete)
 
 

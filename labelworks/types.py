@@ -14,6 +14,9 @@ Phase = Literal["queued", "scanning", "classifying", "writing"]
 
 Mode = Literal["single", "multi"]
 
+# Of a job in ``multi``; the preview call has another.
+DEFAULT_THRESHOLD = 0.3
+
 
 class PreviewTask(TypedDict, total=False):
     """What to classify into; the service's defaults hold for what is left out.

@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from labelworks.client import Labelworks
 from labelworks.commands import task_options as task
 from labelworks.commands.classify import TextField
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
 from labelworks.commands.console import AsJson, print_json, reported
 from labelworks.errors import InputError
 from labelworks.inputs import InputFile
-from labelworks.types import PreviewResult, PreviewTask
+from labelworks.types import DEFAULT_THRESHOLD, PreviewResult, PreviewTask, Task
 
 
 def preview(
@@ -58,13 +59,20 @@ def preview(
     )
     with reported(as_json), connect(api_key, base_url) as client:
         tried = texts or _first_texts(InputFile(cast(Path, file), text_field), rows)
-        several = wanted.pop("mode", "single") == "multi"
-        answered = client.preview.tag_batch if several else client.preview.classify_batch
-        results = answered(tried, **cast(PreviewTask, wanted))
+        results = _answered_as_by_a_job(client, tried, wanted)
     if as_json:
         print_json(results)
     else:
         _show(tried, results)
+
+
+def _answered_as_by_a_job(client: Labelworks, texts: list[str], wanted: Task) -> list[PreviewResult]:
+    wanted = client.classifiers.with_mode(wanted)
+    several = wanted.pop("mode", None) == "multi"
+    if several and wanted.get("classifier") is None:
+        wanted.setdefault("threshold", DEFAULT_THRESHOLD)
+    answered = client.preview.tag_batch if several else client.preview.classify_batch
+    return answered(texts, **cast(PreviewTask, wanted))
 
 
 def _first_texts(file: InputFile, rows: int) -> list[str]:

@@ -111,10 +111,7 @@ class ClassifyOperations:
         They are ``label``, ``confidence``, ``tokens`` and ``error``, each with ``prefix`` before it; in ``multi``
         ``labels`` and ``confidences`` hold lists. Raises InputError where one of those exists already.
         """
-        named = task.get("classifier")
-        if named is not None and "mode" not in task:
-            saved = yield from self._classifiers.retrieve(named)
-            task["classifier"], task["mode"] = saved.classifier, saved.mode
+        task = yield from self._classifiers.with_mode(task)
         multi = task.get("mode") == "multi"
         names = ("labels", "confidences") if multi else ("label", "confidence")
         columns = [f"{prefix}{name}" for name in (*names, "tokens", "error")]

@@ -36,6 +36,14 @@ class ClassifierOperations:
         answer = yield from self._service.call("GET", _path(name), query={"version": version})
         return Classifier.from_json(answer.json())
 
+    def with_mode(self, task: Task) -> Operation[Task]:
+        """The task with the mode that it will have, and with its classifier pinned where that says which."""
+        named = task.get("classifier")
+        if named is None or task.get("mode") is not None:
+            return task
+        saved = yield from self.retrieve(named)
+        return {**task, "classifier": saved.classifier, "mode": saved.mode}
+
     def delete(self, name: str, *, version: int | None = None) -> Operation[None]:
         """Delete all versions, or only one. Jobs that were created with it keep what they took from it."""
         try:

@@ -11,7 +11,7 @@ from labelworks.types import PreviewResult, PreviewTask
 
 
 class PreviewOperations:
-    """Each call, as an operation. The answers are those that a job gives."""
+    """Each call, as an operation. The answers are those that a job gives, but for the default ``threshold``."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

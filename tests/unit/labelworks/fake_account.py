@@ -32,7 +32,8 @@ class FakeAccount:
             day = {"date": query.get("from", "2026-11-24"), **AMOUNTS}
             return HTTPStatus.OK, {"account": query.get("account", "acme"), "days": [day], "total": AMOUNTS}
         if kind in ("classify", "tag"):
-            return HTTPStatus.OK, _previewed(kind, sent)
+            name = sent.get("classifier", "").partition("@")[0]
+            return HTTPStatus.OK, _previewed(kind, self.classifiers[name][-1] | sent if name else sent)
         if kind == "keys":
             return self._keys(method, rest, sent)
         if idempotency_key is None:

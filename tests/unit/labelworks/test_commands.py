@@ -299,6 +299,25 @@ def test_preview_answers_texts_or_the_beginning_of_a_file(labelworks: Command) -
     labelworks("preview", "--labels", "a", exit_code=2)
 
 
+@pytest.mark.parametrize(
+    ("options", "path", "sent"),
+    [
+        (["--labels", "a"], "/v1/classify/batch", {"labels": ["a"]}),
+        (["--labels", "a", "--mode", "multi"], "/v1/tag/batch", {"labels": ["a"], "threshold": 0.3}),
+        (["--labels", "a", "--mode", "multi", "--threshold", "0"], "/v1/tag/batch", {"labels": ["a"], "threshold": 0}),
+        (["--classifier", "tags"], "/v1/tag/batch", {"classifier": "tags@v1"}),
+        (["--classifier", "tags", "--mode", "single"], "/v1/classify/batch", {"classifier": "tags"}),
+    ],
+)
+def test_preview_asks_for_what_a_job_would_answer(
+    labelworks: Command, options: list[str], path: str, sent: dict[str, object]
+) -> None:
+    labelworks("classifiers", "create", "tags", "--labels", "a", "--mode", "multi", "--threshold", "0.7")
+    labelworks("preview", "x", *options)
+    asked = labelworks.service.seen[-1]
+    assert (asked.path, json.loads(asked.body)) == (path, {"texts": ["x"], **sent})
+
+
 def test_env_prints_what_a_shell_can_take(labelworks: Command) -> None:
     labelworks("env", exit_code=1)
     Path(".labelworks").mkdir()
