@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from models.exceptions import UnknownEngine
-from models.protocol import Engine, TokenCounter
+
+if TYPE_CHECKING:
+    # It brings numpy along, which whoever only reads the settings does not wait for.
+    from models.protocol import Engine, TokenCounter
 
 _MODULES = {
     "minilm": "models.engines.minilm",

@@ -127,6 +127,14 @@ class Unavailable(LabelworksError):
     code = "UNAVAILABLE"
 
 
+class ModelUnusable(Unavailable):
+    """The model cannot be used now. The service's operator finds the reason in its log."""
+
+    @classmethod
+    def named(cls, model: str) -> ModelUnusable:
+        return cls(f"Model {model[:80]!r} cannot be used now. The service's operator finds the reason in its log.")
+
+
 class StorageUnavailable(Unavailable):
     """The object storage does not answer. Try again shortly."""
 

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.exceptions import UnknownEngine
+from models.registry import engine_module_file
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -130,6 +133,18 @@ class Settings(BaseSettings):
     def weights_of(self, model: str) -> str | None:
         """Where an engine's files are; None: where the engine itself looks for them."""
         return self.model_weights.get(model)
+
+    @field_validator("models")
+    @classmethod
+    def _that_exist(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            try:
+                engine_module_file(name)
+            except UnknownEngine as error:
+                raise ValueError(f"{error} An engine of your own is named by its module, as package.module.") from error
+            except ImportError as error:
+                raise ValueError(f"the engine {name!r} cannot be imported: {error}") from error
+        return given
 
     @field_validator("model_weights")
     @classmethod

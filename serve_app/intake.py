@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
+from models.exceptions import ModelError
 from pipelines.engines import token_counter_for
-from pipelines.exceptions import InputMissing, InputRejected, ObjectMissing
+from pipelines.exceptions import InputMissing, InputRejected, ModelUnusable, ObjectMissing
 from pipelines.file_kind import require_text
 from pipelines.job import InputVersion
 from pipelines.job_input import JobInput
@@ -11,6 +14,8 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.scan import estimate_tokens, require_ndjson, scan_lines
 from pipelines.settings import GIB, KIB, Settings
+
+logger = logging.getLogger(__name__)
 
 # S3's own ceiling for one upload.
 MAX_INPUT_BYTES = 5 * GIB
@@ -21,8 +26,8 @@ _SAMPLES = 256
 def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings, model: str) -> tuple[InputVersion, int]:
     """The upload's version and a first estimate of its tokens, from its head.
 
-    Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON. A file whose
-    head alone does not tell passes; the job's scan reads all of it.
+    Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON; ModelUnusable. A
+    file whose head alone does not tell passes; the job's scan reads all of it.
     """
     try:
         info = store.head(paths.input)
@@ -44,7 +49,11 @@ def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings, mode
     require_text(head)
     whole = len(head) == info.size
     lines = head if whole else head[: head.rfind(b"\n") + 1]
-    counter = token_counter_for(settings, model)
+    try:
+        counter = token_counter_for(settings, model)
+    except (ModelError, ImportError) as error:
+        logger.exception("the tokens of job %s cannot be counted", paths.job_id)
+        raise ModelUnusable.named(model) from error
     scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
     if whole:
         require_ndjson([scan], head)

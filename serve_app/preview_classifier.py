@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from models.exceptions import ModelError
 from models.protocol import Classifier, Engine
 from models.task import Prediction
-from pipelines.exceptions import LabelworksError
+from pipelines.exceptions import LabelworksError, ModelUnusable
 from pipelines.job import JobConfig
 from pipelines.ndjson import ItemError, text_error
 from pipelines.range_classifier import answer_texts
@@ -73,7 +74,9 @@ class PreviewClassifier:
         except Exception as error:
             logger.exception("previews of model %s failed: %d requests", requests[0].config.model, len(requests))
             if len(requests) == 1 or isinstance(error, _NoClassifier):
-                return [LabelworksError() for _ in requests]
+                unusable = isinstance(error.__cause__, ModelError | ImportError)
+                failure = ModelUnusable.named(requests[0].config.model) if unusable else LabelworksError()
+                return [failure] * len(requests)
         return [answer for request in requests for answer in self._answer_group(task, [request])]
 
     def _answer_task(self, task: bytes, requests: Sequence[PreviewRequest]) -> list[list[PreviewAnswer]]:

@@ -20,7 +20,8 @@ def settings_checked() -> Iterator[None]:
         wrong = error.errors()[0]
         names = ".".join(str(name) for name in wrong["loc"][1:])
         of = f" of {names}" if names else ""
-        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()}{of} is not valid: {wrong['msg']}")
+        reason = wrong.get("ctx", {}).get("error", wrong["msg"])
+        fail(f"the setting LABELWORKS_{str(wrong['loc'][0]).upper()}{of} is not valid: {reason}")
     except SettingsError as error:
         fail(
             f"{error}: settings of several values are written in JSON, as are LABELWORKS_MODELS='[\"minilm\"]'"

@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from pipelines.exceptions import InputMissing, InputRejected
+from pipelines.exceptions import InputMissing, InputRejected, ModelUnusable
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
@@ -45,6 +45,12 @@ def test_the_estimate_of_a_large_upload_scales_with_its_size(gateway_store: Obje
 def test_a_job_without_an_upload_says_how_to_upload(store: ObjectStore, paths: JobPaths) -> None:
     with pytest.raises(InputMissing, match="POST it to upload_url with every upload_fields entry"):
         inspect_upload(store, paths, SETTINGS, "minilm")
+
+
+def test_an_engine_that_is_gone_since_the_job_was_created_is_named(store: ObjectStore, paths: JobPaths) -> None:
+    store.put(paths.input, line("hello"))
+    with pytest.raises(ModelUnusable, match=r"Model 'no\.such\.engine' cannot be used now"):
+        inspect_upload(store, paths, SETTINGS, "no.such.engine")
 
 
 def test_an_empty_upload_is_rejected(store: ObjectStore, paths: JobPaths) -> None:

@@ -13,7 +13,7 @@ import pytest
 @pytest.mark.parametrize(
     ("command", "weights", "said"),
     [
-        ("dev", '{"none": "/models"}', "LABELWORKS_MODEL_WEIGHTS is not valid: Value error, 'none' is not among"),
+        ("dev", '{"none": "/models"}', "LABELWORKS_MODEL_WEIGHTS is not valid: 'none' is not among"),
         ("doctor", '{"minilm": 7}', "LABELWORKS_MODEL_WEIGHTS of minilm is not valid: Input should be a valid string"),
         ("validate in.ndjson", "/models/minilm", 'parsing value for field "model_weights"'),
         ("keys create acme", "/models/minilm", "are written in JSON"),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -26,3 +29,19 @@ def test_weights_of_an_engine_that_no_job_may_ask_for_are_refused() -> None:
 def test_weights_that_are_nowhere_are_refused() -> None:
     with pytest.raises(ValidationError, match="at least 1 character"):
         Settings(model_weights={"minilm": ""})
+
+
+@pytest.mark.parametrize("name", ["gpt", "", "no.such.engine", "models.no_such_engine", ".minilm", "models"])
+def test_engines_that_do_not_exist_are_refused_where_the_settings_are_read(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"engine '.*'") as refused:
+        Settings(models=("minilm", name))
+    assert refused.value.errors()[0]["loc"] == ("models",)
+
+
+def test_an_engine_of_the_operators_is_named_by_its_module() -> None:
+    assert Settings(models=("tests.chaos.deadly_engine",)).default_model == "tests.chaos.deadly_engine"
+
+
+def test_whoever_reads_the_settings_does_not_wait_for_numpy() -> None:
+    read = "import sys; from pipelines.settings import Settings; Settings(); print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -8,7 +8,7 @@ import pytest
 from models.protocol import Classifier, Engine, EngineInfo, OnBatch
 from models.registry import load_engine
 from models.task import ClassificationTask, Prediction
-from pipelines.exceptions import LabelworksError
+from pipelines.exceptions import LabelworksError, ModelUnusable
 from pipelines.job import JobConfig
 from pipelines.ndjson import ItemError
 from serve_app import preview_classifier
@@ -158,6 +158,19 @@ def test_a_task_that_cannot_be_classified_does_not_fail_the_others(engine: Count
     assert isinstance(broken, LabelworksError)
     assert "no weights" not in broken.message
     assert isinstance(whole, list)
+
+
+def test_an_engine_that_is_not_there_is_named_and_loaded_once_for_all_who_asked_for_it() -> None:
+    asked: list[str] = []
+
+    def load(model: str) -> Engine:
+        asked.append(model)
+        return load_engine(model)
+
+    gone = ANIMALS.model_copy(update={"model": "no.such.engine"})
+    failures = PreviewClassifier(load).answer([request(gone, "a kitten"), request(gone, "a puppy")])
+    assert all(isinstance(each, ModelUnusable) and "'no.such.engine'" in each.message for each in failures)
+    assert asked == ["no.such.engine"]
 
 
 def test_only_the_tasks_used_last_stay_bound(engine: CountingEngine, monkeypatch: pytest.MonkeyPatch) -> None:
