@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from serve_app.accounts import ApiKey, IssuedKey
 from serve_app.task_fields import FieldError
 from serve_app.usage import Usage
 
+_LATEST = "9999-12-31T23:59:59Z"
+_TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a time as text, such as 2027-01-31T00:00:00Z")
+
+def _rfc_3339(value: Any) -> Any:
+    # Digits alone would be taken for the seconds since 1970.
+    if not isinstance(value, str) or not _TIME_PATTERN.fullmatch(value):
+        raise ValueError("must be a time with its zone as text, such as 2027-01-31T00:00:00Z")
     return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"must lie between now and {_LATEST}") from None
+
+
+_UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class CreateKey(BaseModel):
@@ -33,14 +57,15 @@ class CreateKey(BaseModel):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] | None = Field(
         None, description="What the key is for."
     )
-    expires_at: Annotated[AwareDatetime, BeforeValidator(_text)] | None = Field(
-        None, description="When the key stops working; none: never."
+    expires_at: Annotated[_UtcTime, BeforeValidator(_rfc_3339)] | None = Field(
+        None, description=f"When the key stops working, {_LATEST} at the latest; none: never."
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
-            raise FieldError("expires_at", f"expires_at must lie in the future, not at {self.expires_at.isoformat()}")
+            seen = self.expires_at.isoformat().replace("+00:00", "Z")
+            raise FieldError("expires_at", f"expires_at must lie in the future, not at {seen}")
         return self
 
 
@@ -52,7 +77,7 @@ class KeyListed(BaseModel):
     name: str | None = Field(examples=["nightly export"])
     prefix: str | None = Field(examples=["lw_Zk3f"])
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: _UtcTime | None
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
