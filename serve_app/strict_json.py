@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import isinf
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipelines.exceptions import RequestInvalid
 
 MAX_DEPTH = 64
 _INTEGER_DIGITS = 308
+_JSON_TYPE = re.compile(r"application/(?:[^/]*\+)?json")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -35,8 +37,8 @@ def require_strict_json(body: bytes) -> None:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type header says that the body is JSON."""
-    return content_type.partition(";")[0].strip().lower().endswith("json")
+    """Whether a Content-Type header says that the body is JSON, as FastAPI has it, which leaves any other unread."""
+    return _JSON_TYPE.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def _invalid(reason: str) -> RequestInvalid:

@@ -365,6 +365,21 @@ def test_a_body_that_cannot_be_read_is_the_clients_fault(body: bytes) -> None:
     assert envelope(post(body), 422, "VALIDATION_ERROR")["details"] == {"field": "body"}
 
 
+@pytest.mark.parametrize("content_type", ["text/json", "application/x-ndjson", "text/plain", "application/x/y+json"])
+def test_a_body_of_another_content_type_says_which_is_wanted(content_type: str) -> None:
+    answer = call("POST", "/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
+    wanted = "The body must be JSON, sent with the header Content-Type: application/json"
+    assert envelope(answer, 422, "VALIDATION_ERROR")["message"] == wanted
+
+
+@pytest.mark.parametrize(
+    "content_type", ["Application/JSON; charset=utf-8", "application/vnd.api+json", "application/+json"]
+)
+def test_every_json_content_type_is_read(content_type: str) -> None:
+    answer = call("POST", "/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
+    assert answer.status_code == 201
+
+
 def test_a_repeated_field_is_a_422_that_names_it() -> None:
     found = envelope(post(b'{"labels":["a"],"labels":["b"]}'), 422, "VALIDATION_ERROR")
     assert found["message"] == "The body is not valid JSON: the field 'labels' is there more than once"

@@ -93,6 +93,10 @@ def test_many_fields_are_read_in_no_time_that_grows_with_their_square() -> None:
         ("text/plain", False),
         ("", False),
         ("application/jsonl", False),
+        ("application/x-ndjson", False),
+        ("text/json", False),
+        ("text/problem+json", False),
+        ("application/x/problem+json", False),
     ],
 )
 def test_a_content_type_says_whether_the_body_is_json(content_type: str, json_body: bool) -> None:
