@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
@@ -13,7 +13,7 @@ from serve_app.batch_routes import batch
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
-from serve_app.dependencies import Services
+from serve_app.dependencies import Services, require_known_query
 from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
 from serve_app.line_schemas import describe_lines
@@ -70,10 +70,8 @@ def build_app(settings: Settings) -> FastAPI:
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.add_middleware(RequestLogMiddleware)
-    app.include_router(batch)
-    app.include_router(keys_and_usage)
-    app.include_router(classifiers)
-    app.include_router(preview)
+    for calls_of_accounts in (batch, keys_and_usage, classifiers, preview):
+        app.include_router(calls_of_accounts, dependencies=[Depends(require_known_query)])
     app.include_router(service)
     describe_lines(app)
     return app

@@ -27,6 +27,7 @@ from serve_app.schemas import (
     BatchSummary,
     CreateBatch,
     PartialResults,
+    StartBatch,
 )
 
 _LISTED_JOBS = 20
@@ -66,7 +67,11 @@ async def create_batch(
 
 @batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=error_responses(400, 404, 409))
 async def start_batch(
-    job_id: JobId, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+    job_id: JobId,
+    account: Account,
+    services: Serving,
+    idempotency_key: IdempotencyHeader = None,
+    body: StartBatch | None = None,
 ) -> BatchStarted:
     """A pending or failed job whose file is uploaded. A failed job goes on where it ended.
 

@@ -78,6 +78,18 @@ def managed_account(caller: Caller, named: str | None) -> str:
     return caller.account
 
 
+def require_known_query(request: Request) -> None:
+    """Raises RequestInvalid for a query parameter that the call does not have, which may be a misspelt one."""
+    if not request.query_params:
+        return
+    call = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = [each["name"] for each in call.get("parameters", ()) if each["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            takes = f"this call takes {', '.join(known)}" if known else "this call takes none"
+            raise RequestInvalid(f"Unknown query parameter {name[:100]!r}; {takes}", field=name[:100])
+
+
 IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Ours: makes it safe to repeat this call.")
 ]

@@ -39,6 +39,7 @@ there again); over the limit it is a 429 with `Retry-After` in seconds.
 ## Errors
 
 Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`.
+A field or a query parameter that a call does not know is a 422.
 """
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.task import Mode
 from pipelines.job import JobConfig, JobRecord, Phase, Status
 from serve_app.saved_classifier import SavedClassifier
-from serve_app.task_fields import TaskChoice, Threshold
+from serve_app.task_fields import AcceptedFields, TaskChoice, Threshold
 
 
 class CreateBatch(TaskChoice):
@@ -71,6 +71,12 @@ class BatchCreated(BaseModel):
     upload_url: str = Field(examples=["https://my-bucket.s3.amazonaws.com/"])
     upload_fields: dict[str, str]
     input_key: str = Field(examples=["batch/acme/batch_4f8k2m9x1q7w3e5r/input.ndjson"])
+
+
+class StartBatch(AcceptedFields):
+    """May be left out: everything about the job was said when it was created."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class BatchStarted(BaseModel):

@@ -101,7 +101,14 @@ class LabelFields(BaseModel):
         )
 
 
-class TaskChoice(LabelFields):
+class AcceptedFields(BaseModel):
+    """What clients of the synchronous calls send with every call."""
+
+    priority: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
+    cache: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
+
+
+class TaskChoice(LabelFields, AcceptedFields):
     """Labels, or a saved classifier instead of them."""
 
     labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
@@ -116,8 +123,6 @@ class TaskChoice(LabelFields):
     model: str | None = Field(
         None, max_length=200, description="Ours: one of the engines that the operator allows; none: the default."
     )
-    priority: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
-    cache: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
 
     def require_labels(self) -> None:
         if self.classifier is None:

@@ -369,6 +369,43 @@ def test_a_repeated_start_with_its_key_is_a_202_and_with_another_a_409(client: T
     assert client.get(f"/v1/batch/{created['job_id']}").json()["attempt"] == 1
 
 
+@pytest.mark.parametrize("body", [None, {}, {"priority": "high", "cache": False}])
+def test_a_start_takes_no_body_or_one_that_says_nothing(client: TestClient, body: Any) -> None:
+    created = create(client)
+    upload(created, b'{"text":"hello"}\n')
+    assert client.post(f"/v1/batch/{created['job_id']}/start", json=body).status_code == 202
+
+
+def test_an_unknown_field_of_a_start_is_a_422(client: TestClient) -> None:
+    created = create(client)
+    upload(created, b'{"text":"hello"}\n')
+    refused = client.post(f"/v1/batch/{created['job_id']}/start", json={"modle": "static"})
+    assert error(refused, 422, "VALIDATION_ERROR")["message"] == "Unknown field 'modle'"
+    assert client.get(f"/v1/batch/{created['job_id']}").json()["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        ("GET", "/v1/batch/{job_id}/results?partail=true", "'partail'; this call takes partial"),
+        ("GET", "/v1/batch/{job_id}?partial=true", "'partial'; this call takes none"),
+        ("GET", "/v1/usage?form=2026-11-01", "'form'; this call takes from, to, account"),
+        ("DELETE", "/v1/classifiers/mine?versoin=1", "'versoin'; this call takes version"),
+        ("POST", "/v1/batch?labels=a", "'labels'; this call takes none"),
+        ("GET", "/v1/batch?limit", "'limit'; this call takes none"),
+    ],
+)
+def test_an_unknown_query_parameter_is_a_422_that_names_those_known(
+    client: TestClient, method: str, path: str, message: str
+) -> None:
+    answer = client.request(method, path.format(job_id=create(client)["job_id"]))
+    assert error(answer, 422, "VALIDATION_ERROR")["message"] == f"Unknown query parameter {message}"
+
+
+def test_health_answers_whatever_a_load_balancer_adds_to_it(client: TestClient) -> None:
+    assert client.get("/health?probe=1").status_code == 200
+
+
 def test_a_processing_job_alone_can_be_cancelled(client: TestClient) -> None:
     created = create(client)
     path = f"/v1/batch/{created['job_id']}"
