@@ -42,14 +42,19 @@ def dev(
         if not ready_to_stop.is_set():
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    def listen() -> None:
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
+
+    listen()
     # Ray prints to standard output, which is kept for the one line that scripts read.
     announcements = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
         with settings_checked(), embedded_stack(data, http_port=port, s3_port=s3_port) as ready:
             ready_to_stop.set()
+            # Ray has put a handler of its own in place, which aborts.
+            listen()
             print(f"READY {json.dumps(asdict(ready))}", file=announcements, flush=True)
             while not stop.wait(0.5):
                 pass

@@ -72,8 +72,8 @@ class RunningStack:
             kill_if_alive(pid)
         self.process.wait(STOP_SECONDS)
 
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        self.process.send_signal(number)
         self.process.wait(STOP_SECONDS)
 
     def __enter__(self) -> RunningStack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.integration.service import (
     RunningStack,
@@ -90,14 +92,17 @@ def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_
     assert (final["status"], final["requests_completed"], final["attempt"]) == ("completed", 4000, 1)
 
 
-def test_ctrl_c_stops_the_stack_and_leaves_no_process_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_what_supervisors_send_stop_the_stack_and_leave_no_process_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     stack = RunningStack.start(tmp_path)
     with stack.client() as client:
         job_id = create_uploaded(client, ndjson(varied_texts(2000)))
         start(client, job_id)
         wait_for(client, job_id, lambda state: state["phase"] == "classifying")
     processes = stack.processes()
-    stack.stop()
+    stack.stop(number)
     assert stack.process.returncode == 0
     assert len(processes) > 5
     assert [pid for pid in processes if alive(pid)] == []

@@ -157,6 +157,12 @@ def test_no_node_whose_processors_are_all_taken_ends_a_reading_process_between_t
     assert all("RAY_idle_worker_killing_time_threshold_ms=60000 " in start for start in starts)
 
 
+def test_the_head_does_not_remember_a_hundred_thousand_polls() -> None:
+    (head,) = (command for command in commands() if "/ray start --head" in command)
+
+    assert " RAY_task_events_max_num_task_in_gcs=5000 " in head
+
+
 def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
     assert serve_config()["proxy_location"] == "HeadOnly"
     head = next(command for command in commands() if "/ray start --head" in command)
