@@ -14,6 +14,7 @@ from models.registry import engine_module_file
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+_ADMIN_KEY_CHARACTERS = 32
 
 
 class Settings(BaseSettings):
@@ -116,8 +117,8 @@ class Settings(BaseSettings):
     key_cache_seconds: float = Field(5.0, ge=0, description="How long a looked-up or revoked key may linger.")
     admin_key: SecretStr | None = Field(
         None,
-        min_length=32,
-        description="Makes and revokes the keys of every account; none: only the command line does.",
+        description="Makes and revokes the keys of every account, 32 characters or more; none: only the command line"
+        " does.",
     )
     requests_per_minute: int = Field(3000, ge=0, description="Of one key; 0: no limit.")
 
@@ -133,6 +134,13 @@ class Settings(BaseSettings):
     def weights_of(self, model: str) -> str | None:
         """Where an engine's files are; None: where the engine itself looks for them."""
         return self.model_weights.get(model)
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and len(given) < _ADMIN_KEY_CHARACTERS:
+            raise ValueError(f"it must have at least {_ADMIN_KEY_CHARACTERS} characters, not {len(given)}")
+        return given
 
     @field_validator("models")
     @classmethod

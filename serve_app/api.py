@@ -34,6 +34,8 @@ from serve_app.usage import UsageLedger
 service = APIRouter(tags=["service"])
 
 
+# Load balancers ask with HEAD too; described once.
+@service.head("/health", include_in_schema=False)
 @service.get("/health", summary="Whether the API answers")
 async def health(request: Request) -> Health:
     return Health(version=request.app.version)

@@ -124,13 +124,16 @@ def _request_invalid(found: dict[str, Any]) -> RequestInvalid:
     field = ".".join(path) or "body"
     if found.get("type") == "extra_forbidden":
         return RequestInvalid(f"Unknown field {field[:100]!r}", field=field[:100])
-    seen = _seen(found.get("input"))
-    message = str(found.get("msg", "is not valid"))
+    # Of a field that is not there the input is all that is.
+    seen = "" if found.get("type") == "missing" else _seen(found.get("input"))
+    message = str(cause if isinstance(cause, ValueError) else found.get("msg", "is not valid"))
     return RequestInvalid(f"{field[:200]}: {message}{seen}", field=field[:200])
 
 
 def _seen(value: Any) -> str:
     match value:
+        case None:
+            return ", not null"
         case bool() | int() | float():
             return f", not {str(value)[:50]}"
         case str():

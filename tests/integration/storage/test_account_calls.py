@@ -137,6 +137,17 @@ def test_a_key_that_is_asked_for_wrongly_is_a_422(client: TestClient, body: Any,
     assert error(client.post("/v1/keys", json=body), 422, "VALIDATION_ERROR")["details"] == {"field": field}
 
 
+def test_a_time_that_is_none_is_refused_with_what_was_seen(client: TestClient) -> None:
+    refused = client.post("/v1/keys", json={"expires_at": "soon"})
+    assert error(refused, 422, "VALIDATION_ERROR")["message"] == (
+        "expires_at: must be a time with its zone as text, such as 2027-01-31T00:00:00Z; seen: 'soon' (4 characters)"
+    )
+    refused = client.get("/v1/usage?from=soon")
+    assert error(refused, 422, "VALIDATION_ERROR")["message"] == (
+        "from: must be a day such as 2026-11-24; seen: 'soon' (4 characters)"
+    )
+
+
 def test_half_of_a_surrogate_pair_is_a_422(client: TestClient) -> None:
     for body in (b'{"name":"\\ud800"}', b'{"account":"\\ud800"}', b'{"\\ud800":1}', b'{"expires_at":"\\ud800"}'):
         answer = client.post("/v1/keys", content=body, headers={"Content-Type": "application/json"})

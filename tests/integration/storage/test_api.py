@@ -402,8 +402,9 @@ def test_an_unknown_query_parameter_is_a_422_that_names_those_known(
     assert error(answer, 422, "VALIDATION_ERROR")["message"] == f"Unknown query parameter {message}"
 
 
-def test_health_answers_whatever_a_load_balancer_adds_to_it(client: TestClient) -> None:
+def test_health_answers_however_a_load_balancer_asks(client: TestClient) -> None:
     assert client.get("/health?probe=1").status_code == 200
+    assert client.head("/health").status_code == 200
 
 
 def test_a_processing_job_alone_can_be_cancelled(client: TestClient) -> None:

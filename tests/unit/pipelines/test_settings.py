@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from pipelines.settings import Settings
 
@@ -24,6 +24,13 @@ def test_weights_of_an_engine_that_no_job_may_ask_for_are_refused() -> None:
     ) as refused:
         Settings(models=("minilm", "embedding"), model_weights={"embeding": "/models/bge", "minilm": "/models/minilm"})
     assert refused.value.errors()[0]["loc"] == ("model_weights",)
+
+
+def test_an_admin_key_that_is_too_short_is_refused_in_characters_and_not_shown() -> None:
+    with pytest.raises(ValidationError, match="at least 32 characters, not 5") as refused:
+        Settings(admin_key=SecretStr("short"))
+    assert "short" not in str(refused.value.errors()[0]["msg"])
+    assert Settings(admin_key=SecretStr("k" * 32)).admin_key is not None
 
 
 def test_weights_that_are_nowhere_are_refused() -> None:
