@@ -63,7 +63,7 @@ class DriverPool:
         source = JobInput(JobPaths(job.account, job.job_id), job.input)
         driver = self._driver(process, job)
         ended = process.actor.run.remote(Assignment(source, job.config, job.run, job.slots, job.log_fields))
-        driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended))
+        driver.watch = asyncio.get_running_loop().create_task(self._watch(driver, ended, job.log_fields))
         self._drivers[job.job_id] = driver
 
     def adopt(self, job: JobRecord) -> None:
@@ -102,19 +102,24 @@ class DriverPool:
     def release(self, job_id: str) -> DriverProcess | None:
         """The job's driver, which is not the job's any more and still runs."""
         driver = self._drivers.pop(job_id, None)
-        return driver.process if driver is not None else None
+        if driver is None:
+            return None
+        if driver.watch is not None:
+            # How it ends from here on is no death.
+            driver.watch.cancel()
+        return driver.process
 
     def dismiss(self, job_id: str) -> None:
         """End the job's driver, and with it every actor that it owns."""
         if process := self.release(job_id):
             process.kill()
 
-    async def _watch(self, driver: _Driver, ended: Any) -> None:
+    async def _watch(self, driver: _Driver, ended: Any, log_fields: dict[str, str | int]) -> None:
         """A driver's death is known as soon as Ray knows it, not only by its silence."""
         try:
             await ended
         except RayError as error:
-            logger.warning("a driver died: %s", error)
+            logger.warning("the job's driver died: %s", error, extra=log_fields)
             driver.died = True
 
 

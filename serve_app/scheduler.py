@@ -81,6 +81,7 @@ class Scheduler:
     async def _replace_driver(self, job: JobRecord) -> None:
         try:
             if job.fruitless_deaths < self._settings.driver_restarts:
+                logger.warning("the job's driver died or fell silent and is replaced", extra=job.log_fields)
                 await self._assign(job, job.slots, job.in_kept_slots, replaces_dead=True)
                 return
             reason = (
