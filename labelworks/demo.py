@@ -80,7 +80,7 @@ class _Outcome:
 @contextmanager
 def _stack(data: Path, console: Console) -> Iterator[_Service]:
     if is_running(data):
-        console.print(f"Using the stack that runs in {data}")
+        console.print(f"Using the stack that runs in {escape(str(data))}")
         yield _running_service(data)
         return
     data.mkdir(parents=True, exist_ok=True)
@@ -183,14 +183,14 @@ def _show_summary(console: Console, outcome: _Outcome, seconds: float) -> None:
     for number, result in enumerate(results, 1):
         if result.error:
             console.print(f"  line {number}: {result.error.code} - {result.error.message}", style="dim")
-    console.print(f"Results: [bold]{outcome.results_file}[/]  (line N answers line N of the input)")
+    console.print(f"Results: [bold]{escape(str(outcome.results_file))}[/]  (line N answers line N of the input)")
 
 
 def _show_next_steps(console: Console, service: _Service, data: Path) -> None:
     default = data == Path(".labelworks")
     dev = "make dev" if default else shlex.join([_own_command(), "dev", "--data", str(data)])
     console.rule("Your own file")
-    console.print(f"Start the service in another terminal with [bold]{dev}[/], then here:\n")
+    console.print(f"Start the service in another terminal with [bold]{escape(dev)}[/], then here:\n")
     # Printed as it is, so that a terminal of any width does not break a command that is to be copied.
     print(_COMMANDS.format(url=service.url, api_key=service.api_key, labelworks=shlex.quote(_own_command())))
 

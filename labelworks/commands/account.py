@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from labelworks.commands.connection import LOCAL_DATA, ApiKey, BaseUrl, connect
-from labelworks.commands.console import AsJson, print_json, reported, say
+from labelworks.commands.console import AsJson, local_time, print_json, print_table, reported, say
 from labelworks.commands.stack import DataFolder, create_stored_key
 
 Account = Annotated[
@@ -63,10 +62,9 @@ def list_keys(
         return
     table = Table("id", "begins", "name", "created", "expires", box=None, header_style="bold")
     for key in keys:
-        expires = f"{key.expires_at.astimezone():%Y-%m-%d %H:%M}" if key.expires_at else "never"
-        created = f"{key.created_at.astimezone():%Y-%m-%d %H:%M}"
-        table.add_row(key.id, key.prefix or "", key.name or "", created, expires)
-    Console().print(table)
+        expires = local_time(key.expires_at) if key.expires_at else "never"
+        table.add_row(key.id, key.prefix or "", key.name or "", local_time(key.created_at), expires)
+    print_table(table)
 
 
 def revoke_key(
@@ -110,4 +108,4 @@ def usage(
         if day.jobs or day.calls:
             amounts = (day.jobs, day.items, day.items_failed, day.calls, day.tokens)
             table.add_row(f"{day.date}", *(f"{amount:,}" for amount in amounts), f"${day.cost_usd:.4f}")
-    Console().print(table)
+    print_table(table)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from labelworks.commands import task_options as task
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import AsJson, print_json, reported, say
+from labelworks.commands.console import AsJson, local_time, print_json, print_table, reported, say
 from labelworks.types import Classifier
 
 Name = Annotated[str, typer.Argument(help="The name, or name@v2 for one version.")]
@@ -63,9 +62,9 @@ def list_classifiers(api_key: ApiKey = None, base_url: BaseUrl = None, as_json: 
     table = Table("name", "newest", "versions", "mode", "labels", "created", box=None, header_style="bold")
     for entry in found:
         versions = ", ".join(f"v{version}" for version in entry.versions)
-        created = f"{entry.created_at.astimezone():%Y-%m-%d %H:%M}"
+        created = local_time(entry.created_at)
         table.add_row(entry.name, f"v{entry.version}", versions, entry.mode, str(entry.label_count), created)
-    Console().print(table)
+    print_table(table)
 
 
 def show_classifier(name: Name, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
@@ -77,7 +76,7 @@ def show_classifier(name: Name, api_key: ApiKey = None, base_url: BaseUrl = None
         return
     threshold = f", threshold {found.threshold:g}" if found.mode == "multi" else ""
     source = f", {found.source_type}" if found.source_type else ""
-    print(f"{found.classifier}: {found.mode}{threshold}{source}, saved {found.created_at.astimezone():%Y-%m-%d %H:%M}")
+    print(f"{found.classifier}: {found.mode}{threshold}{source}, saved {local_time(found.created_at)}")
     for label in found.labels:
         print("\n".join(_described(found, label, found.examples.get(label, ()))))
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from labelworks.errors import APIStatusError, BatchFailedError, BatchNotStartedError, LabelworksError
 
@@ -25,7 +26,8 @@ EXIT_INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-console = Console(stderr=True, highlight=False)
+# Emoji too are markup to rich: ":key:" in a name.
+console = Console(stderr=True, highlight=False, emoji=False)
 
 
 @contextmanager
@@ -52,6 +54,20 @@ def fail(reason: str) -> NoReturn:
 def say(message: str) -> None:
     """Tell the person something that is no result."""
     console.print(message, markup=False, soft_wrap=True)
+
+
+def print_table(table: Table, *, markup: bool = False) -> None:
+    """Print a table; without ``markup`` every cell as it is, whatever brackets a name holds."""
+    Console(markup=markup, emoji=False, highlight=False).print(table)
+
+
+def local_time(moment: datetime, *, seconds: bool = False) -> str:
+    """A moment by this machine's clock, or in UTC where that clock does not reach it."""
+    shape = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    try:
+        return f"{moment.astimezone():{shape}}"
+    except OverflowError:
+        return f"{moment:{shape}} UTC"
 
 
 def print_json(value: Any) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, print_json, reported, say
+from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, local_time, print_json, print_table, reported, say
 from labelworks.operations.downloads import require_writable, written_whole
 from labelworks.progress import duration, shown_progress
 from labelworks.types import Batch
@@ -104,9 +103,9 @@ def list_jobs(api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson 
             f"{batch.status}{going}",
             f"{batch.requests_total:,}",
             f"{batch.requests_failed:,}",
-            f"{batch.created_at.astimezone():%Y-%m-%d %H:%M}",
+            local_time(batch.created_at),
         )
-    Console().print(table)
+    print_table(table)
 
 
 def cancel(job_id: JobId, api_key: ApiKey = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
@@ -140,7 +139,7 @@ def delete(
 
 def _shown(name: str, value: object) -> str:
     if isinstance(value, datetime):
-        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+        return local_time(value, seconds=True)
     if name == "progress" and isinstance(value, float):
         return f"{value:.0%}"
     if name == "eta_seconds" and isinstance(value, float):

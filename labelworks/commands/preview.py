@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from labelworks.client import Labelworks
 from labelworks.commands import task_options as task
 from labelworks.commands.classify import TextField
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import AsJson, print_json, reported
+from labelworks.commands.console import AsJson, print_json, print_table, reported
 from labelworks.errors import InputError
 from labelworks.inputs import InputFile
 from labelworks.types import DEFAULT_THRESHOLD, PreviewResult, PreviewTask, Task
@@ -94,5 +93,5 @@ def _show(texts: list[str], results: list[PreviewResult]) -> None:
     table.add_column("labels")
     for text, result in zip(texts, results, strict=True):
         found = ", ".join(f"[cyan]{escape(each.label)}[/] {each.confidence:.2f}" for each in result.labels)
-        table.add_row(escape(text), f"[red]{result.error.code}[/]" if result.error else found or "[dim]none[/]")
-    Console().print(table)
+        table.add_row(escape(text), f"[red]{escape(result.error.code)}[/]" if result.error else found or "[dim]none[/]")
+    print_table(table, markup=True)

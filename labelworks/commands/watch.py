@@ -61,11 +61,11 @@ def _shown_jobs() -> Iterator[Show]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("[bold]{task.fields[stage]:<11}"),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[stage]:<11}", style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, int] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -277,6 +279,35 @@ def test_keys_are_created_listed_and_revoked(labelworks: Command) -> None:
     assert "lw_secret" not in listed
     labelworks("keys", "revoke", "key_0")
     assert json.loads(labelworks("keys", "list", "--json").stdout) == []
+
+
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(labelworks: Command) -> None:
+    labelworks("keys", "create", "--name", "prod [/old] :key:")
+    assert "prod [/old] :key:" in labelworks("keys", "list").stdout
+    labelworks("classifiers", "create", "[r] :key:", "--labels", "[/a] :key:")
+    assert "[r] :key:" in labelworks("classifiers", "list").stdout
+    shown = labelworks("preview", "[/b] :key:", "--classifier", "[r] :key:").stdout
+    assert "[/b] :key:" in shown
+    assert "[/a] :key:" in shown
+    assert "Deleted [r] :key:" in labelworks("classifiers", "delete", "[r] :key:", "--yes").stderr
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_a_time_beyond_the_local_calendar_is_shown_in_utc(labelworks: Command) -> None:
+    labelworks("keys", "create")
+    labelworks.service.account.keys["key_0"]["expires_at"] = "9999-12-31T23:59:59Z"
+    listed = labelworks("keys", "list").stdout
+    assert "9999-12-31 23:59 UTC" in listed
+    assert "2026-11-23 21:57" in listed
 
 
 def test_a_key_in_the_storage_has_no_name(labelworks: Command) -> None:
