@@ -68,10 +68,12 @@ def is_frame(data: object) -> bool:
 
 
 def require_columns(frame: Frame, text_field: str, added: Sequence[str]) -> None:
-    """Raises InputError unless the texts are there and no column is in the way of those that will be added."""
+    """Raises InputError unless one column has the texts and none is in the way of those that will be added."""
     names = list(frame.columns)
     if text_field not in names:
         raise InputError(f"The DataFrame has no column {text_field!r}; it has: {', '.join(map(str, names))}")
+    if names.count(text_field) > 1:
+        raise InputError(f"The DataFrame has {names.count(text_field)} columns {text_field!r}; rename all but one")
     taken = [name for name in added if name in names]
     if taken:
         raise InputError(f"The DataFrame already has a column {taken[0]!r}; pass prefix='predicted_' or another")

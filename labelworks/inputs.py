@@ -5,8 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from csv import Error as CsvError
+from csv import reader as csv_reader
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from io import TextIOWrapper
+from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -24,12 +32,14 @@ _FORMATS: dict[str, Format] = {
     ".pq": "parquet",
 }
 _BOM = b"\xef\xbb\xbf"
-_BLANK = b" \t\r"
+_BLANK = b" \t\r\n"
 # A longer line is an item even where it is blank: the service does not read it to its end.
 _MAX_LINE_BYTES = 4 * 1024 * 1024
 _CSV_BLOCK_BYTES = 16 * 1024 * 1024
 _PARQUET_ROWS = 8192
 _ID_FIELDS = ("id", "custom_id")
+_NULL = "null"
+_GZIP_ADVICE = "; compress it again, or take .gz off its name where it is not compressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +65,62 @@ class InputFile:
         """Whether the service takes the file as it is."""
         return self.format == "ndjson" and self.text_field == "text" and self.path.suffix.lower() != ".gz"
 
+    def require_readable(self) -> None:
+        """Raises InputError for a file that cannot be opened: to be known before a job is made."""
+        if not self.path.is_file():
+            raise InputError(f"There is no file {self.path}; name one that holds the texts")
+        with self._told_of():
+            self.path.open("rb").close()
+
     def items(self) -> Iterator[dict[str, Any] | None]:
-        """Every item's fields in file order; None for a line that is not a JSON object."""
-        if self.format != "ndjson":
+        """Every item's fields in file order; None for a line that is not a JSON object. CSV has strings alone."""
+        if self.format == "ndjson":
+            for line in self._lines():
+                if is_item(line):
+                    yield _object(line)
+        else:
             yield from self._table_rows(columns=None)
-            return
-        with self._open() as file:
-            for line in item_lines(file):
-                yield _object(line)
 
     def write_ndjson(self, target: Path) -> None:
-        """Write what the service takes, with the texts and the ids alone. Raises InputError for an unusable file."""
+        """Write what the service takes, with the texts and the ids alone. A line of NDJSON keeps its number.
+
+        Raises InputError for an unusable file.
+        """
+        items = 0
         with target.open("wb") as out:
             if self.format == "ndjson":
-                with self._open() as file:
-                    for line in item_lines(file):
-                        out.write(self._line(line) + b"\n")
+                for line in self._lines():
+                    items += is_item(line)
+                    out.write(self._line(line))
             else:
                 for row in self._table_rows(columns=(*_ID_FIELDS, self.text_field)):
-                    out.write(_written(self._selected(row)))
+                    items += 1
+                    out.write(_item_line(row, self.text_field))
+        if not items:
+            raise InputError(f"{self.path.name} holds no items; give it a text at least")
 
     def _line(self, line: bytes) -> bytes:
         """A line that is not an object stays as it is, for the service to answer."""
-        item = _object(line)
-        return line if item is None else _written(self._selected(item)).rstrip()
+        item = _object(line, numbers=_AsWritten)
+        return line if item is None else _item_line(item, self.text_field)
 
-    def _selected(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: item[name] for name in _ID_FIELDS if _sendable(item.get(name)) is not None}
-        return {**kept, "text": _sendable(item[self.text_field])} if self.text_field in item else kept
+    def _lines(self) -> Iterator[bytes]:
+        with self._told_of(), self._open() as file:
+            yield from _unmarked_lines(file)
 
     def _open(self) -> BinaryIO:
         if self.path.suffix.lower() == ".gz":
             return cast(BinaryIO, gzip.open(self.path))
         return self.path.open("rb")
+
+    @contextmanager
+    def _told_of(self) -> Iterator[None]:
+        """Name the file where it cannot be read."""
+        try:
+            yield
+        except (EOFError, OSError, zlib.error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.errno else f"{error}{_GZIP_ADVICE}"
+            raise InputError(f"{self.path.name} cannot be read: {reason}") from error
 
     def _table_rows(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
         try:
@@ -95,76 +128,130 @@ class InputFile:
         except ImportError:
             raise InputError(f"Reading {self.path.name} needs pyarrow: pip install 'labelworks[tables]'") from None
         try:
-            batches = self._csv_batches() if self.format == "csv" else self._parquet_batches()
-            for batch in batches:
-                if self.text_field not in batch.schema.names:
-                    found = ", ".join(batch.schema.names)
-                    raise InputError(f"{self.path.name} has no column {self.text_field!r}; it has: {found}")
-                wanted = [name for name in batch.schema.names if columns is None or name in columns]
-                yield from batch.select(wanted).to_pylist()
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError) as error:
+            with self._told_of():
+                yield from self._csv_rows(columns) if self.format == "csv" else self._parquet_rows(columns)
+        except pyarrow.ArrowException as error:
             raise InputError(f"{self.path.name} cannot be read: {error}") from error
 
-    def _csv_batches(self) -> Iterable[Any]:
-        from pyarrow import csv, string
+    def _csv_rows(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
+        from pyarrow import binary, csv, string
 
-        tabs = ".tsv" in [suffix.lower() for suffix in self.path.suffixes]
-        return cast(
-            Iterable[Any],
-            csv.open_csv(
-                self.path,
-                read_options=csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
-                parse_options=csv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True),
-                # Texts and ids that look like numbers or dates must stay as they were typed.
-                convert_options=csv.ConvertOptions(
-                    column_types={name: string() for name in (*_ID_FIELDS, self.text_field)},
-                    strings_can_be_null=False,
-                ),
+        delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in self.path.suffixes] else ","
+        names = self._csv_header(delimiter)
+        sent = (*_ID_FIELDS, self.text_field)
+        batches = csv.open_csv(
+            self.path,
+            read_options=csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            # All as it was typed: a type guessed from the first block need not hold in the next. What nobody sends is
+            # not checked either.
+            convert_options=csv.ConvertOptions(
+                include_columns=self._chosen(names, columns),
+                column_types={name: string() if name in sent else binary() for name in names},
+                strings_can_be_null=False,
             ),
         )
+        for batch in batches:
+            for row in batch.to_pylist():
+                yield {
+                    name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                    for name, value in row.items()
+                }
 
-    def _parquet_batches(self) -> Iterable[Any]:
+    def _csv_header(self, delimiter: str) -> list[str]:
+        with self._open() as file, TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as text:
+            # In pieces, since a file that is no CSV may have no line end at all.
+            pieces = iter(partial(text.readline, _CSV_BLOCK_BYTES), "")
+            try:
+                names = next((row for row in csv_reader(pieces, delimiter=delimiter) if row), None)
+            except CsvError as error:
+                raise InputError(f"{self.path.name} is not CSV: {error}") from error
+        if names is None:
+            raise InputError(f"{self.path.name} is empty; its first line must name the columns")
+        return names
+
+    def _parquet_rows(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
         from pyarrow.parquet import ParquetFile
 
-        return cast(Iterable[Any], ParquetFile(self.path).iter_batches(batch_size=_PARQUET_ROWS))
+        with ParquetFile(self.path) as file:
+            chosen = self._chosen(file.schema_arrow.names, columns)
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=chosen):
+                yield from batch.to_pylist()
+
+    def _chosen(self, names: list[str], columns: tuple[str, ...] | None) -> list[str] | None:
+        """Those of the columns that the file has; None for all. Raises InputError unless one holds the texts."""
+        if self.text_field not in names:
+            raise InputError(f"{self.path.name} has no column {self.text_field!r}; it has: {', '.join(names)}")
+        for name in (*_ID_FIELDS, self.text_field):
+            if names.count(name) > 1:
+                raise InputError(f"{self.path.name} has {names.count(name)} columns {name!r}; rename all but one")
+        return None if columns is None else [name for name in names if name in columns]
 
 
 def item_lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines that are items to the service, without line ends: all that are not blank."""
-    first = True
-    for line in file:
-        unmarked = line.removeprefix(_BOM) if first else line
-        first = False
-        stripped = unmarked.strip(_BLANK + b"\n")
-        if stripped or len(unmarked.removesuffix(b"\n")) > _MAX_LINE_BYTES:
-            yield stripped
+    for line in _unmarked_lines(file):
+        if is_item(line):
+            yield line.strip(_BLANK)
 
 
-def write_texts(texts: Iterable[Any], target: Path) -> None:
-    """Write an item a text. What is not a string becomes an item that is answered with an error."""
+def is_item(line: bytes) -> bool:
+    """Whether the service answers a line: it is not blank."""
+    return bool(line.strip(_BLANK)) or len(line.removesuffix(b"\n")) > _MAX_LINE_BYTES
+
+
+def write_items(items: Iterable[Mapping[Any, Any]], target: Path, text_field: str) -> None:
+    """Write a line an item, with its text and its ids alone, for the service to answer. Raises InputError for none."""
     with target.open("wb") as out:
-        for text in texts:
-            out.write(_written({"text": _sendable(text)}))
+        for item in items:
+            out.write(_item_line(item, text_field))
+    if not target.stat().st_size:
+        raise InputError("There are no texts to classify; pass one at least")
 
 
-def _sendable(value: object) -> object:
-    """JSON has neither infinities nor NaN, as which pandas may hold a missing text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int) else None
+def _unmarked_lines(file: BinaryIO) -> Iterator[bytes]:
+    for number, line in enumerate(file):
+        yield line if number else line.removeprefix(_BOM)
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+class _AsWritten(str):
+    """A number of a JSON text, digit for digit."""
+
+    __slots__ = ()
+
+
+def _object(line: bytes, numbers: type[_AsWritten] | None = None) -> dict[str, Any] | None:
     try:
-        item = json.loads(line)
+        item = json.loads(line, parse_int=numbers, parse_float=numbers)
     except (ValueError, RecursionError):
         return None
     return item if isinstance(item, dict) else None
 
 
-def _written(item: Mapping[str, Any]) -> bytes:
+def _item_line(item: Mapping[Any, Any], text_field: str) -> bytes:
     try:
-        return json.dumps(item, ensure_ascii=False, default=str).encode() + b"\n"
+        return _item_json(item, text_field, ascii_only=False).encode() + b"\n"
     except UnicodeEncodeError:
         # Half of a surrogate pair: legal in an escape, impossible in UTF-8.
-        return json.dumps(item, default=str).encode() + b"\n"
+        return _item_json(item, text_field, ascii_only=True).encode() + b"\n"
+
+
+def _item_json(item: Mapping[Any, Any], text_field: str, *, ascii_only: bool) -> str:
+    ids = ((name, _json(item.get(name), ascii_only)) for name in _ID_FIELDS)
+    members = [f'"{name}": {value}' for name, value in ids if value != _NULL]
+    if text_field in item:
+        members.append(f'"text": {_json(item[text_field], ascii_only)}')
+    return f"{{{', '.join(members)}}}"
+
+
+def _json(value: object, ascii_only: bool) -> str:
+    """A string or a number in JSON; null for anything else, such as the NaN that pandas may hold for a text."""
+    if isinstance(value, _AsWritten):
+        return value
+    if isinstance(value, Decimal):
+        return str(value) if value.is_finite() else _NULL
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NULL
+    # Of numpy's numbers json knows the floats alone.
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, int) else value
+    return json.dumps(number, ensure_ascii=ascii_only) if isinstance(number, str | int | float) else _NULL

@@ -66,8 +66,7 @@ class BatchOperations:
         with ExitStack() as opened:
             source = opened.enter_context(Path(file).open("rb")) if isinstance(file, str | PathLike) else file
             size = source.seek(0, 2)
-            if not 0 < size <= MAX_UPLOAD_BYTES:
-                raise InputError(f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)")
+            require_size(size)
             request = Request(
                 "POST",
                 batch.upload_url,
@@ -233,6 +232,12 @@ class BatchOperations:
             return url
 
         return locate
+
+
+def require_size(size: int) -> None:
+    """Raises InputError for a file of so many bytes that the service would not take it."""
+    if not 0 < size <= MAX_UPLOAD_BYTES:
+        raise InputError(f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)")
 
 
 @dataclass(frozen=True, slots=True)

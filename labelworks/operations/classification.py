@@ -14,8 +14,8 @@ from typing import Any, TypeVar, Unpack
 
 from labelworks.classified import Classified, FrameT, joined_frame, read_results, require_columns
 from labelworks.errors import BatchFailedError, InputError, WaitTimeoutError
-from labelworks.inputs import InputFile, write_texts
-from labelworks.operations.batches import BatchOperations
+from labelworks.inputs import InputFile, write_items
+from labelworks.operations.batches import BatchOperations, require_size
 from labelworks.operations.classifiers import ClassifierOperations
 from labelworks.operations.downloads import require_writable
 from labelworks.operations.effects import Operation, work
@@ -61,6 +61,7 @@ class ClassifyOperations:
         an ``out`` that cannot be written or is that file.
         """
         file = InputFile(Path(path), text_field)
+        file.require_readable()
         if out is not None:
             require_writable(Path(out), source=file.path)
         folder = TemporaryDirectory(prefix="labelworks-")
@@ -85,13 +86,18 @@ class ClassifyOperations:
     ) -> Operation[Classified[ItemT]]:
         """Classify strings, or mappings whose ``text_field`` holds a string, given by any iterable.
 
-        Iterate over what is returned for (item, Result). An iterable that is not a sequence is spooled to disk.
+        Iterate over what is returned for (item, Result). An iterable that is not a sequence is spooled to disk. The
+        ``id`` and ``custom_id`` of a mapping are in its Result. Raises InputError where there is no item.
         """
+        if isinstance(items, str | bytes | Mapping):
+            raise InputError(
+                f"One {type(items).__name__} was passed; expected a list of the texts or mappings to classify"
+            )
         folder = TemporaryDirectory(prefix="labelworks-")
         source, results = Path(folder.name, "input.ndjson"), Path(folder.name, "results.ndjson")
         spool = None if isinstance(items, Sequence) else Path(folder.name, "items")
-        texts = _texts(items if spool is None else _spooled(items, spool), text_field)
-        yield from work(partial(write_texts, texts, source))
+        sent = _as_mappings(items if spool is None else _spooled(items, spool), text_field)
+        yield from work(partial(write_items, sent, source, text_field))
         batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
         source.unlink()
         return Classified(batch, results, partial(iter, items) if spool is None else partial(_unspooled, spool), folder)
@@ -118,7 +124,8 @@ class ClassifyOperations:
         require_columns(frame, text_field, columns)
         with TemporaryDirectory(prefix="labelworks-") as folder:
             source, results = Path(folder, "input.ndjson"), Path(folder, "results.ndjson")
-            yield from work(partial(write_texts, frame[text_field], source))
+            sent = ({text_field: text} for text in frame[text_field])
+            yield from work(partial(write_items, sent, source, text_field))
             batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
             with _named(batch.job_id, _STARTED):
                 return joined_frame(frame, read_results(results), columns, multi=multi)
@@ -126,6 +133,7 @@ class ClassifyOperations:
     def _classify_ndjson(
         self, source: Path, results: Path, progress: ShowProgress, timeout: float | None, task: Task
     ) -> Operation[Batch]:
+        require_size(source.stat().st_size)
         with _shown(progress) as show:
             created = yield from self._batches.create(**task)
             with _named(created.job_id, _CREATED):
@@ -165,12 +173,12 @@ def _shown(progress: ShowProgress) -> Iterator[ProgressCallback | None]:
             yield show
 
 
-def _texts(items: Iterable[Any], text_field: str) -> Iterator[Any]:
+def _as_mappings(items: Iterable[Any], text_field: str) -> Iterator[Mapping[Any, Any]]:
     for number, item in enumerate(items, 1):
         if isinstance(item, str):
-            yield item
+            yield {text_field: item}
         elif isinstance(item, Mapping):
-            yield item.get(text_field)
+            yield item
         else:
             raise InputError(f"Item {number} is a {type(item).__name__}; expected a string or a mapping")
 

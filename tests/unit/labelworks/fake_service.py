@@ -165,15 +165,17 @@ class FakeService:
             if not line.strip():
                 continue
             try:
-                text = json.loads(line).get("text")
+                item = json.loads(line)
+                text = item.get("text")
             except (ValueError, AttributeError):
-                text = None
+                item, text = {}, None
+            ids = {name: item[name] for name in ("id", "custom_id") if name in item}
             if isinstance(text, str):
                 scored = {"label": label, "confidence": 0.9}
                 answer = {"labels": [scored]} if job.task.get("mode") == "multi" else scored
-                lines.append({**answer, "tokens": len(text.split())})
+                lines.append({**ids, **answer, "tokens": len(text.split())})
             else:
-                lines.append({"error": {"code": "invalid_text", "message": "no text"}})
+                lines.append({**ids, "error": {"code": "invalid_text", "message": "no text"}})
         job.results = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
     def _storage(self, request: Seen) -> tuple[int, dict[str, str], bytes]:

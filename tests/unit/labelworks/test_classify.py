@@ -65,6 +65,40 @@ def test_an_item_that_is_neither_string_nor_mapping_is_refused(perform: Perform,
     assert not service.seen
 
 
+@pytest.mark.parametrize("nothing", [[], iter([]), pd.DataFrame({"text": []})])
+def test_nothing_to_classify_is_refused_before_a_job_is_made(
+    perform: Perform, service: FakeService, nothing: Any
+) -> None:
+    with pytest.raises(InputError, match="no texts to classify"):
+        perform("classify")(nothing, labels=["a"])
+    assert not service.seen
+
+
+@pytest.mark.parametrize("one", ["one text", b"one text", {"text": "one text"}])
+def test_one_text_in_the_place_of_many_is_refused(perform: Perform, service: FakeService, one: Any) -> None:
+    with pytest.raises(InputError, match=f"One {type(one).__name__} was passed; expected a list"):
+        perform("classify")(one, labels=["a"])
+    assert not service.seen
+
+
+def test_two_text_columns_are_refused_before_a_job_is_made(perform: Perform, service: FakeService) -> None:
+    with pytest.raises(InputError, match="2 columns 'text'"):
+        perform("classify")(pd.DataFrame([["x", "y"]], columns=["text", "text"]), labels=["a"])
+    assert not service.seen
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_the_ids_of_items_are_sent_and_in_their_results(perform: Perform, kind: Any) -> None:
+    identities = [{"id": 1}, {"id": "b", "custom_id": 2.5}, {"id": pd.Series([7])[0]}, {"id": None}]
+    pairs = perform("classify")(kind([{"body": "x", **ids} for ids in identities]), labels=["a"], text_field="body")
+    assert [(result.label, result.id, result.custom_id) for _, result in pairs] == [
+        ("a", 1, None),
+        ("a", "b", 2.5),
+        ("a", 7, None),
+        ("a", None, None),
+    ]
+
+
 def test_temporary_files_live_as_long_as_the_iteration_and_no_longer(
     perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +143,7 @@ def test_a_csv_file_is_converted_with_its_ids_and_joined_by_row(
     classified = perform("classify_file")(path, labels=["a"], text_field="body")
     upload = service.jobs[classified.batch.job_id].upload
     assert upload == b'{"id": "007", "text": "two\\nlines"}\n{"id": "008", "text": "12.50"}\n'
-    assert [item["stars"] for item, _ in classified] == [5, 1]
+    assert [item["stars"] for item, _ in classified] == ["5", "1"]
 
 
 def test_a_parquet_file_is_converted(perform: Perform, service: FakeService, tmp_path: Path) -> None:
@@ -148,6 +182,16 @@ def test_a_result_file_that_is_the_input_is_refused_before_a_job_is_made(
         with pytest.raises(InputError, match="would replace the texts"):
             perform("classify_file")(source, labels=["a"], out=out)
     assert path.read_bytes() == b'{"text":"one"}\n'
+    assert not service.seen
+
+
+@pytest.mark.parametrize(("name", "reason"), [("none.ndjson", "no file"), ("", "no file"), ("empty.ndjson", "0 bytes")])
+def test_a_file_that_cannot_be_sent_is_refused_before_a_job_is_made(
+    perform: Perform, service: FakeService, tmp_path: Path, name: str, reason: str
+) -> None:
+    (tmp_path / "empty.ndjson").touch()
+    with pytest.raises(InputError, match=reason):
+        perform("classify_file")(tmp_path / name, labels=["a"])
     assert not service.seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import time
@@ -347,6 +348,19 @@ def test_preview_asks_for_what_a_job_would_answer(
     labelworks("preview", "x", *options)
     asked = labelworks.service.seen[-1]
     assert (asked.path, json.loads(asked.body)) == (path, {"texts": ["x"], **sent})
+
+
+def test_validate_names_the_line_of_the_file_for_another_text_field(labelworks: Command) -> None:
+    Path("body.ndjson").write_bytes(b'\n\n{"body":"a"}\n\noops\n')
+    result = labelworks("validate", "body.ndjson", "--text-field", "body", exit_code=3)
+    assert "line 5: invalid_json" in result.stdout
+
+
+def test_validate_names_a_file_that_was_cut_off(labelworks: Command) -> None:
+    Path("cut.ndjson.gz").write_bytes(gzip.compress(TEXTS)[:-12])
+    result = labelworks("validate", "cut.ndjson.gz", exit_code=1)
+    assert result.stderr.startswith("labelworks: cut.ndjson.gz cannot be read")
+    assert "Aborted" not in result.output
 
 
 def test_env_prints_what_a_shell_can_take(labelworks: Command) -> None:

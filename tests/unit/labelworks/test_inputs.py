@@ -5,9 +5,11 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from labelworks.errors import InputError
 from labelworks.inputs import InputFile, item_lines
@@ -58,6 +60,78 @@ def test_any_text_survives_the_conversion(tmp_path_factory: pytest.TempPathFacto
     (line,) = converted(InputFile(path, "body"))
     assert parse_line(line).error is None or not text.strip()
     assert json.loads(line)["text"] == text
+
+
+def test_a_column_that_nobody_sends_may_hold_anything(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    row = f"7,{'word ' * 200},5\n"
+    with path.open("wb") as file:
+        file.write(b"id,text,stars\n")
+        file.write(row.encode() * (18_000_000 // len(row)))
+        file.write(b"8,last,many \xff\n")
+    lines = converted(InputFile(path))
+    assert json.loads(lines[-1]) == {"id": "8", "text": "last"}
+    *_, last = InputFile(path).items()
+    assert last == {"id": "8", "text": "last", "stars": "many \ufffd"}
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for columns in (["text", "text"], ["text", "id", "id"], ["text", "n", "n"]):
+        if name == "in.csv":
+            path.write_text(f"{','.join(columns)}\n{','.join(columns)}\n")
+        else:
+            parquet.write_table(pa.table([pa.array(["x"])] * len(columns), names=columns), path)
+        if "n" in columns:
+            assert len(converted(InputFile(path))) == 1
+        else:
+            with pytest.raises(InputError, match=rf"{name} has 2 columns '{columns[-1]}'"):
+                converted(InputFile(path))
+
+
+@pytest.mark.parametrize("number", ["1.50", "12345678901234567890.5", "1e3", "-0", "9" * 5000])
+def test_numbers_stay_as_they_were_written(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_text(f'{{"id": {number}, "body": "x"}}\n')
+    assert converted(InputFile(path, "body")) == [f'{{"id": {number}, "text": "x"}}'.encode()]
+
+
+def test_a_line_keeps_its_number_in_the_conversion(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'\xef\xbb\xbf\n \r\n{"body":"a"}\r\n\noops')
+    assert converted(InputFile(path, "body")) == [b"", b" ", b'{"text": "a"}', b"", b"oops"]
+
+
+@pytest.mark.parametrize("name", ["in.ndjson.gz", "in.csv.gz"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "absent"])
+def test_a_file_that_is_no_whole_gzip_file_is_refused_by_its_name(tmp_path: Path, name: str, damage: str) -> None:
+    lines = b"text\n" + b"".join(b"%d\n" % (number * 7919 % 100_003) for number in range(50_000))
+    packed = gzip.compress(lines)
+    half = len(packed) // 2
+    path = tmp_path / name
+    path.write_bytes({"cut": packed[:half], "overwritten": packed[:half] + b"\xff" * half, "absent": lines}[damage])
+    with pytest.raises(InputError, match=rf"{name} cannot be read: .*; compress it again, or take \.gz off its name"):
+        converted(InputFile(path))
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in.ndjson"])
+def test_a_file_without_items_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "in.parquet":
+        parquet.write_table(pa.table({"body": pa.array([], pa.string())}), path)
+    else:
+        path.write_text("body\n" if name == "in.csv" else "\n \n")
+    with pytest.raises(InputError, match=f"{name} holds no items"):
+        converted(InputFile(path, "body"))
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"x" * 200_000])
+def test_a_csv_file_without_a_header_is_refused_by_its_name(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"in\.csv is "):
+        converted(InputFile(path))
 
 
 def test_a_csv_file_without_the_column_is_refused_with_its_columns(tmp_path: Path) -> None:
