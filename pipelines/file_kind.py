@@ -30,6 +30,14 @@ def require_text(head: bytes) -> None:
         raise InputRejected(f"The file is not NDJSON: found {found}; {EXPECTED}")
 
 
+def require_objects(*, items: int, has_object: bool, head: bytes) -> None:
+    """Raises InputRejected when a file, of which these are the first bytes, holds no item or none is an object."""
+    if not items:
+        raise InputRejected(f"The file holds no items, only blank lines; {EXPECTED}")
+    if not has_object:
+        raise InputRejected(f"No line of the file is a JSON object: found {describe(head)}; {EXPECTED}")
+
+
 def describe(head: bytes) -> str:
     """What a file that is not NDJSON seems to be, from its first bytes."""
     found = _signature(head)

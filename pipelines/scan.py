@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.exceptions import InputRejected
-from pipelines.file_kind import EXPECTED, describe
+from pipelines.file_kind import require_objects
 from pipelines.ndjson import Item, count_lines, is_object, parse_line, split_lines
 
 CountTokens = Callable[[Sequence[str]], list[int]]
@@ -50,10 +49,8 @@ def estimate_tokens(scans: Iterable[RangeScan]) -> int:
 
 def require_ndjson(scans: Sequence[RangeScan], head: bytes) -> None:
     """Raises InputRejected when the file holds no item, or no line of it is a JSON object."""
-    if not any(scan.items for scan in scans):
-        raise InputRejected(f"The file holds no items, only blank lines; {EXPECTED}")
-    if not any(scan.has_object for scan in scans):
-        raise InputRejected(f"No line of the file is a JSON object: found {describe(head)}; {EXPECTED}")
+    items, has_object = sum(scan.items for scan in scans), any(scan.has_object for scan in scans)
+    require_objects(items=items, has_object=has_object, head=head)
 
 
 def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[Item, float]]:

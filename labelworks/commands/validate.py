@@ -120,7 +120,7 @@ def tokens_by_length(texts: Sequence[str]) -> list[int]:
 def examine(path: Path, count_tokens: CountTokens) -> Report:
     """Read a whole NDJSON file as the service does, in constant memory. Tokens are estimated from some texts."""
     from pipelines.exceptions import InputRejected
-    from pipelines.file_kind import EXPECTED, describe, require_text
+    from pipelines.file_kind import require_objects, require_text
     from pipelines.ndjson import is_object, parse_line
 
     report = Report()
@@ -148,8 +148,10 @@ def examine(path: Path, count_tokens: CountTokens) -> Report:
                     report.first_errors.append(BadLine(number, item.error.code, item.error.message))
             elif item.text is not None:
                 sample.add(item.text)
-    if not objects:
-        report.rejected = f"No line of the file is a JSON object: found {describe(head)}; {EXPECTED}"
+    try:
+        require_objects(items=report.items, has_object=bool(objects), head=head)
+    except InputRejected as error:
+        report.rejected = error.message
     report.estimated_tokens = sample.estimate(count_tokens)
     return report
 

@@ -12,8 +12,10 @@ import labelworks
 from labelworks.commands.validate import _PRICE_PER_MILLION_TOKENS_USD, examine, tokens_by_length
 from labelworks.inputs import InputFile
 from models.registry import load_token_counter
+from pipelines.exceptions import InputRejected
 from pipelines.ndjson import parse_line, split_lines
 from pipelines.ranges import MAX_LINE_BYTES
+from pipelines.scan import RangeScan, require_ndjson
 from pipelines.settings import Settings
 from tests.unit.pipelines.strategies import input_bytes
 
@@ -42,6 +44,14 @@ def test_it_counts_as_the_service_does(tmp_path_factory: pytest.TempPathFactory,
     if report.items or report.rejected is None:
         assert report.items == len(items)
         assert sum(report.errors.values()) == sum(item.error is not None for item in items)
+
+
+def test_blank_lines_are_rejected_in_the_words_of_the_service(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"\n \r\n\t\n")
+    with pytest.raises(InputRejected) as raised:
+        require_ndjson([RangeScan(items=0, tokens=0.0, has_object=False)], path.read_bytes())
+    assert examine(path, words).rejected == raised.value.message
 
 
 def test_it_works_where_only_the_client_is_installed(tmp_path: Path) -> None:
