@@ -57,12 +57,22 @@ class UsageOperations:
         self._service = service
 
     def retrieve(
-        self, first: date | None = None, last: date | None = None, *, account: str | None = None
+        self, first: date | str | None = None, last: date | str | None = None, *, account: str | None = None
     ) -> Operation[UsageReport]:
         """What the account used on each day (UTC) from ``first`` to ``last``; by default the last 30 days.
 
-        ``account`` is for the operator's admin key, which may name any account.
+        A day may be written as 2026-11-25; raises InputError for another string. ``account`` is for the operator's
+        admin key, which may name any account.
         """
-        days = {"from": first and first.isoformat(), "to": last and last.isoformat()}
+        days = {"from": _day(first), "to": _day(last)}
         answer = yield from self._service.call("GET", "/v1/usage", query={**days, "account": account})
         return UsageReport.from_json(answer.json())
+
+
+def _day(told: date | str | None) -> str | None:
+    if not isinstance(told, str):
+        return None if told is None else told.isoformat()
+    try:
+        return date.fromisoformat(told).isoformat()
+    except ValueError:
+        raise InputError(f"{told!r} is not a day; write one as 2026-11-25, or pass datetime.date(…)") from None

@@ -111,6 +111,14 @@ def test_usage_comes_by_day_and_in_all(perform: Perform, service: FakeService) -
     assert (report.total.items, report.total.items_failed, report.total.tokens) == (3, 1, 40)
 
 
+def test_a_day_of_usage_may_be_a_string(perform: Perform, service: FakeService) -> None:
+    perform("usage.retrieve")("2026-11-01", "2026-11-24")
+    assert service.account.asked == [("GET /v1/usage", {"from": "2026-11-01", "to": "2026-11-24"})]
+    with pytest.raises(InputError, match="'yesterday' is not a day; write one as 2026-11-25"):
+        perform("usage.retrieve")("yesterday")
+    assert len(service.seen) == 1
+
+
 def test_preview_answers_one_text_or_many(perform: Perform) -> None:
     result = perform("preview.classify")("x", labels=["a"])
     assert (result.label, result.confidence, result.cached, result.latency_ms) == ("a", 0.9, False, 1.5)
