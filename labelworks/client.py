@@ -203,6 +203,21 @@ def _service(api_key: str | None, base_url: str | None, timeout: float, max_retr
         raise ConfigurationError("No address of the service: pass base_url=… or set LABELWORKS_BASE_URL")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"The service's address must begin with http:// or https://, not {url!r}")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"The service's address {url!r} is not valid: {error}") from error
+    _require_sendable(key)
     if max_retries < 0:
         raise ConfigurationError(f"max_retries must be 0 or more, not {max_retries}")
     return Service(url.rstrip("/"), key, timeout, RetryPolicy(max_retries))
+
+
+def _require_sendable(key: str) -> None:
+    """Raises ConfigurationError for a key that no header can carry, without showing it."""
+    wrong = next((place for place, character in enumerate(key, 1) if not "!" <= character <= "~"), None)
+    if wrong is not None:
+        raise ConfigurationError(
+            f"The API key (api_key=…, --api-key or LABELWORKS_API_KEY) is not one: its character {wrong} of {len(key)}"
+            " is a space, a line end or no ASCII; copy it again"
+        )

@@ -17,7 +17,7 @@ class ConfigurationError(LabelworksError):
 
 
 class InputError(LabelworksError):
-    """The texts or the file that were given cannot be sent. Nothing was uploaded."""
+    """The texts, the file or another argument cannot be sent. Nothing was uploaded."""
 
 
 class APIConnectionError(LabelworksError):

@@ -15,6 +15,8 @@ from labelworks.commands.stack import DataFolder, create_stored_key
 Account = Annotated[
     str | None, typer.Option("--account", help="Whose; only with the operator's admin key as --api-key.")
 ]
+# A thousand years: the calendar ends in 9999.
+_MAX_DAYS = 365_000
 _DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "YYYY-MM-DD"}
 
 
@@ -24,7 +26,9 @@ def create_key(
     ] = None,
     data: DataFolder = LOCAL_DATA,
     name: Annotated[str | None, typer.Option("--name", help="What the key is for.")] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="When it expires; never if not given.")] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=_MAX_DAYS, help="When it expires; never if not given.")
+    ] = None,
     account: Account = None,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,

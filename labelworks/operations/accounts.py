@@ -41,7 +41,7 @@ class KeyOperations:
     def revoke(self, key_id: str, *, account: str | None = None) -> Operation[None]:
         """Revoke a key; it stops working within seconds. Raises ConflictError for the account's last one."""
         if not key_id:
-            raise ValueError("key_id is empty")
+            raise InputError("The key's id is empty; it is what list gives")
         try:
             yield from self._service.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", query={"account": account})
         except NotFoundError as error:

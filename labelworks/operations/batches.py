@@ -253,5 +253,5 @@ def _result(line: bytes) -> Result:
 
 def _path(job_id: str) -> str:
     if not job_id:
-        raise ValueError("job_id is empty")
+        raise InputError("The job's id is empty; it is what create gave: batch_…")
     return f"/v1/batch/{quote(job_id, safe='')}"

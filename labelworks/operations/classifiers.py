@@ -6,7 +6,7 @@ import builtins
 from typing import Unpack
 from urllib.parse import quote
 
-from labelworks.errors import NotFoundError
+from labelworks.errors import InputError, NotFoundError
 from labelworks.operations.effects import Operation
 from labelworks.operations.service import Service
 from labelworks.types import Classifier, ClassifierSummary, Task
@@ -56,5 +56,5 @@ class ClassifierOperations:
 
 def _path(name: str) -> str:
     if not name:
-        raise ValueError("name is empty")
+        raise InputError("The classifier's name is empty; list gives all names")
     return f"/v1/classifiers/{quote(name, safe='@')}"
