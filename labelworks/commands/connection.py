@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from labelworks.client import Labelworks
+from labelworks.errors import ConfigurationError
 
 ApiKey = Annotated[
     str | None,
@@ -32,17 +33,33 @@ class LocalStack:
 
 
 def local_stack(data: Path) -> LocalStack | None:
-    """The stack that ``labelworks dev`` runs, or ran last, with this data folder."""
+    """The stack that ``labelworks dev`` runs, or ran last, with this data folder. Raises ConfigurationError."""
     path = data / "stack.json"
     if not path.exists():
         return None
-    stack = json.loads(path.read_text())
-    return LocalStack(f"http://127.0.0.1:{stack['http_port']}", stack["api_key"])
+    try:
+        stack = json.loads(path.read_text())
+        return LocalStack(f"http://127.0.0.1:{stack['http_port']}", stack["api_key"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            f"{path} is damaged: remove it, and 'labelworks dev' makes a new one; or name a service with --base-url and"
+            " --api-key"
+        ) from error
 
 
 def connect(api_key: str | None, base_url: str | None) -> Labelworks:
-    """A client of the service that was named, else of the stack that ``labelworks dev`` runs in this folder."""
-    stack = local_stack(LOCAL_DATA)
-    if api_key is None and base_url is None and stack is not None:
-        return Labelworks(api_key=stack.api_key, base_url=stack.url)
-    return Labelworks(api_key=api_key, base_url=base_url)
+    """A client of the service that was named; what was not is that of the stack that ``labelworks dev`` runs here.
+
+    The stack's key is sent to no other address. Raises ConfigurationError where something is missing.
+    """
+    stack = None if api_key and base_url else local_stack(LOCAL_DATA)
+    url = base_url or (stack.url if stack else None)
+    key = api_key or (stack.api_key if stack and url and url.rstrip("/") == stack.url else None)
+    if not url:
+        raise ConfigurationError(
+            "No address of the service: give --base-url or set LABELWORKS_BASE_URL, or call this in the folder in which"
+            " 'labelworks dev' runs"
+        )
+    if not key:
+        raise ConfigurationError(f"No API key for {url}: give --api-key or set LABELWORKS_API_KEY")
+    return Labelworks(api_key=key, base_url=url)

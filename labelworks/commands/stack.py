@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from labelworks.commands.connection import LOCAL_DATA, local_stack
-from labelworks.commands.console import fail
+from labelworks.commands.console import fail, reported
 from labelworks.commands.operator_settings import settings_checked
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The folder in which the embedded stack keeps everything.")]
@@ -85,7 +85,8 @@ def create_stored_key(account: str, data: Path) -> str:
 
 def env(data: DataFolder = LOCAL_DATA) -> None:
     """Print the address and the key of the stack on this machine, for: eval "$(labelworks env)"."""
-    stack = local_stack(data)
+    with reported():
+        stack = local_stack(data)
     if stack is None:
         fail(f"there is no stack in {data}: start one with 'labelworks dev'")
     print(f"export LABELWORKS_BASE_URL={shlex.quote(stack.url)}")

@@ -22,10 +22,11 @@ TEXTS = b'{"text":"one two"}\n{"text":null}\n'
 class Command:
     """``labelworks`` in a folder of its own, with the service in its environment."""
 
-    def __init__(self, service: FakeService, folder: Path) -> None:
+    def __init__(self, service: FakeService, folder: Path, **environment: str | None) -> None:
         self.service = service
         self.folder = folder
-        self._environment = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
+        ours = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
+        self._environment = {**ours, **environment}
 
     def __call__(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> Result:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=self._environment, input=stdin)
@@ -223,6 +224,65 @@ def test_without_settings_the_stack_of_this_folder_is_used(
     Path(".labelworks/stack.json").write_text(json.dumps({"http_port": port, "api_key": API_KEY, "s3_port": 1}))
     result = CliRunner().invoke(app, ["list", "--json"], env={"LABELWORKS_API_KEY": None, "LABELWORKS_BASE_URL": None})
     assert json.loads(result.stdout)[0]["job_id"] == job.job_id
+
+
+@pytest.fixture
+def local_stack(labelworks: Command) -> Command:
+    """The command line with nothing in its environment, beside the stack of the folder."""
+    Path(".labelworks").mkdir()
+    port = int(labelworks.service.url.rpartition(":")[2])
+    Path(".labelworks/stack.json").write_text(json.dumps({"http_port": port, "api_key": API_KEY}))
+    return Command(labelworks.service, labelworks.folder, LABELWORKS_API_KEY=None, LABELWORKS_BASE_URL=None)
+
+
+def test_a_key_or_an_address_alone_is_completed_by_the_stack_of_this_folder(local_stack: Command) -> None:
+    assert "401" in local_stack("list", "--api-key", "lw_other", exit_code=1).stderr
+    local_stack("list", "--api-key", API_KEY)
+    local_stack("list", "--base-url", f"{local_stack.service.url}/")
+
+
+def test_the_key_of_the_stack_is_sent_to_no_other_address(local_stack: Command) -> None:
+    other = local_stack.service.url.replace("127.0.0.1", "localhost")
+    result = local_stack("list", "--base-url", other, exit_code=1)
+    assert f"No API key for {other}: give --api-key" in result.stderr
+    assert not local_stack.service.seen
+
+
+def test_a_missing_address_is_asked_for_by_its_option(labelworks: Command) -> None:
+    alone = Command(labelworks.service, labelworks.folder, LABELWORKS_BASE_URL=None)
+    assert "--base-url" in alone("list", exit_code=1).stderr
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_file_of_the_stack_is_named(local_stack: Command, content: str) -> None:
+    Path(".labelworks/stack.json").write_text(content)
+    for command in ("list", "env"):
+        assert local_stack(command, exit_code=1).stderr.startswith("labelworks: .labelworks/stack.json is damaged")
+    local_stack("list", "--api-key", API_KEY, "--base-url", local_stack.service.url)
+
+
+@pytest.mark.parametrize("key", ["lw_\u00e9secret", "lw_secret\n", "lw_ secret"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(labelworks: Command, key: str) -> None:
+    result = Command(labelworks.service, labelworks.folder, LABELWORKS_API_KEY=key)("list", exit_code=1)
+    assert "LABELWORKS_API_KEY" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status", ""], ["keys", "revoke", ""], ["classifiers", "show", ""], ["list", "--base-url", "http://x:y"]],
+)
+def test_an_argument_that_is_none_is_told_in_one_line(labelworks: Command, arguments: list[str]) -> None:
+    stderr = labelworks(*arguments, exit_code=1).stderr
+    assert stderr.startswith("labelworks: The ")
+    assert stderr.count("\n") == 1
+    assert not labelworks.service.seen
+
+
+def test_a_key_cannot_outlive_the_calendar(labelworks: Command) -> None:
+    assert "--days" in labelworks("keys", "create", "--days", 99_999_999, exit_code=2).stderr
+    labelworks("keys", "create", "--days", 365_000)
 
 
 def test_partial_results_name_their_items(labelworks: Command) -> None:
