@@ -14,6 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from labelworks.cli import app
+from labelworks.commands.watch import _shown_jobs
+from labelworks.types import Batch
 from tests.unit.labelworks.fake_service import API_KEY, FakeService
 
 TEXTS = b'{"text":"one two"}\n{"text":null}\n'
@@ -283,6 +285,17 @@ def test_an_argument_that_is_none_is_told_in_one_line(labelworks: Command, argum
 def test_a_key_cannot_outlive_the_calendar(labelworks: Command) -> None:
     assert "--days" in labelworks("keys", "create", "--days", 99_999_999, exit_code=2).stderr
     labelworks("keys", "create", "--days", 365_000)
+
+
+def test_the_bars_of_watch_show_any_error_of_a_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    state = {"requests_total": 0, "requests_completed": 0, "created_at": "2026-11-23T20:57:29Z"}
+    with _shown_jobs() as show:
+        show(Batch.from_json({"job_id": "batch_1", "status": "failed", "error": "found [/old] :key:", **state}))
+    assert "found [/old] :key:" in capsys.readouterr().err
 
 
 def test_partial_results_name_their_items(labelworks: Command) -> None:
