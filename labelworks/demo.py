@@ -28,7 +28,7 @@ from labelworks.errors import LabelworksError
 from labelworks.progress import duration, shown_progress
 from labelworks.types import Batch, Result
 from serve_app.embedded.exceptions import EmbeddedStackError
-from serve_app.embedded.stack import is_running, read_state
+from serve_app.embedded.state import is_running, read_state
 
 _SAMPLES = files("labelworks") / "samples"
 _SHOWN_RESULTS = 12

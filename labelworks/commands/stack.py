@@ -8,6 +8,7 @@ import shlex
 import signal
 import threading
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -106,10 +107,7 @@ def demo(data: DataFolder = LOCAL_DATA) -> None:
 
 def require_server_parts() -> None:
     """End the command with a hint where only the client is installed."""
-    try:
-        import boto3
-        import fastapi
-        import ray
-    except ImportError as error:
-        fail(f"{error.name} is not installed: pip install 'labelworks[server,embedded]'")
-    del boto3, fastapi, ray
+    # Not imported: Ray alone takes a second.
+    missing = next((name for name in ("boto3", "fastapi", "ray") if find_spec(name) is None), None)
+    if missing:
+        fail(f"{missing} is not installed: pip install 'labelworks[server,embedded]'")

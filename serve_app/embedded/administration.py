@@ -11,7 +11,7 @@ import yaml
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.embedded.exceptions import EmbeddedStackError
-from serve_app.embedded.stack import is_running, ray_address, read_state
+from serve_app.embedded.state import is_running, ray_address, read_state
 
 _RETRY_SECONDS = 5.0
 

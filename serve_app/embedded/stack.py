@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import os
 import secrets
@@ -24,6 +22,7 @@ from serve_app.accounts import KeyDirectory, new_key, store_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.state import StackState, locked, ray_address_file, read_state, write_state
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
@@ -36,34 +35,6 @@ _WATCH_SECONDS = 1.0
 # Ray ends idle workers above one a processor: on two, those that wait for the next job or one that runs.
 _IDLE_WORKERS = 4
 _RAY_TIMED_OUT = "timed out during startup"
-
-
-@dataclass(frozen=True, slots=True)
-class StackState:
-    """What the stack keeps between runs, readable by its owner alone."""
-
-    http_port: int
-    s3_port: int
-    s3_access_key: str
-    s3_secret_key: str
-    account: str
-    api_key: str | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
-
-    def settings_environment(self) -> dict[str, str]:
-        """The environment variables that point Settings at this stack."""
-        return {
-            "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
-            "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
-            "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
-            # One classifier uses all of a small machine's cores; more of them would only share these.
-            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
-            # Most jobs are over by then, and their driver takes the next one.
-            "LABELWORKS_SPARE_DELAY_SECONDS": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +59,7 @@ def embedded_stack(
     folder = folder.resolve()
     # What is uploaded and the keys to it are nobody else's business on this machine.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         state = _state_for_run(folder, http_port, s3_port)
         os.environ.update(state.settings_environment())
         _bypass_proxies()
@@ -102,7 +73,7 @@ def embedded_stack(
             store = ObjectStore(settings, retry_seconds=10)
             store.ensure_bucket()
             state = _replace_key(state, working_key(store, state.account, state.api_key))
-            _write_state(folder, state)
+            write_state(folder, state)
             stopped = threading.Event()
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
             watcher.start()
@@ -116,39 +87,10 @@ def embedded_stack(
                 watcher.join()
 
 
-def read_state(folder: Path) -> StackState:
-    """The state of the stack that was last run in ``folder``. Raises EmbeddedStackError where there is none."""
-    try:
-        return StackState(**json.loads((folder / "stack.json").read_text()))
-    except FileNotFoundError as error:
-        raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'") from error
-    except (ValueError, TypeError) as error:
-        raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
-
-
-def ray_address(folder: Path) -> str | None:
-    """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
-    file = _ray_address_file(folder)
-    return file.read_text() if file.exists() else None
-
-
 def metrics_url() -> str:
     """Where the first node of the Ray that this process is connected to exports its series."""
     node = ray.nodes()[0]  # type: ignore[no-untyped-call]
     return f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a stack runs in ``folder`` now."""
-    try:
-        with _locked(folder):
-            return False
-    except (EmbeddedStackError, FileNotFoundError) as error:
-        return isinstance(error, EmbeddedStackError)
-
-
-def _ray_address_file(folder: Path) -> Path:
-    return folder / "ray-address"
 
 
 def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
@@ -173,7 +115,7 @@ def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) ->
         if _RAY_TIMED_OUT not in str(error):
             raise
         raise EmbeddedStackError("Ray did not start in time, the machine is too busy: start the stack again") from error
-    _ray_address_file(folder).write_text(ray.get_runtime_context().gcs_address)
+    ray_address_file(folder).write_text(ray.get_runtime_context().gcs_address)
     loaded = connect_registry(settings).ping.remote()
     serve.start(http_options={"host": "127.0.0.1", "port": state.http_port})
     serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
@@ -187,18 +129,6 @@ def _keep_running(gateway: S3Gateway, stopped: threading.Event) -> None:
                 gateway.start()
             except EmbeddedStackError as error:
                 logger.error("the S3 server cannot be started again, trying on: %s", error)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EmbeddedStackError(
-                f"A stack already runs in {folder}: stop it, or use --data with another"
-            ) from error
-        yield
 
 
 def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> StackState:
@@ -234,14 +164,6 @@ def working_key(store: ObjectStore, account: str, last: str | None) -> str:
 
 def _replace_key(state: StackState, api_key: str) -> StackState:
     return StackState(**{**asdict(state), "api_key": api_key})
-
-
-def _write_state(folder: Path, state: StackState) -> None:
-    # Replaced whole, so that a kill in between leaves the old one.
-    written = folder / "stack.json.new"
-    written.touch(mode=0o600)
-    written.write_text(json.dumps(asdict(state), indent=1))
-    written.replace(folder / "stack.json")
 
 
 def _bypass_proxies() -> None:

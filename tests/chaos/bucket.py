@@ -12,7 +12,7 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
 from pipelines.settings import Settings
-from serve_app.embedded.stack import read_state
+from serve_app.embedded.state import read_state
 
 _RETRY_SECONDS = 30.0
 

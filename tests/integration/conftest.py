@@ -19,6 +19,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     settings = {"LABELWORKS_PREFETCH_BYTES": str(4 * MIB), "LABELWORKS_BODY_SECONDS": "5"}
     with RunningStack.start(tmp_path_factory.mktemp("stack"), **settings) as running:
         yield running
+    # SIGTERM has stopped it, as it has to stop for supervisors: by its own end, not by Ray's.
+    assert running.process.returncode == 0
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ class RunningStack:
             kill_if_alive(pid)
         self.process.wait(STOP_SECONDS)
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """As a supervisor does, or with SIGINT as Ctrl-C does."""
         self.process.send_signal(number)
         self.process.wait(STOP_SECONDS)
 

@@ -1,0 +1,95 @@
+"""What the embedded stack keeps in its folder, for its next run and for commands beside it: without Ray, which takes
+seconds to import.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from serve_app.embedded.exceptions import EmbeddedStackError
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """What the stack keeps between runs, readable by its owner alone."""
+
+    http_port: int
+    s3_port: int
+    s3_access_key: str
+    s3_secret_key: str
+    account: str
+    api_key: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def settings_environment(self) -> dict[str, str]:
+        """The environment variables that point Settings at this stack."""
+        return {
+            "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
+            "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
+            "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
+            # One classifier uses all of a small machine's cores; more of them would only share these.
+            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
+            # Most jobs are over by then, and their driver takes the next one.
+            "LABELWORKS_SPARE_DELAY_SECONDS": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
+        }
+
+
+def read_state(folder: Path) -> StackState:
+    """The state of the stack that was last run in ``folder``. Raises EmbeddedStackError where there is none."""
+    try:
+        return StackState(**json.loads((folder / "stack.json").read_text()))
+    except FileNotFoundError as error:
+        raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'") from error
+    except (ValueError, TypeError) as error:
+        raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
+
+
+def write_state(folder: Path, state: StackState) -> None:
+    """Keep it for the next run, and for who asks what runs here."""
+    # Replaced whole, so that a kill in between leaves the old one.
+    written = folder / "stack.json.new"
+    written.touch(mode=0o600)
+    written.write_text(json.dumps(asdict(state), indent=1))
+    written.replace(folder / "stack.json")
+
+
+def ray_address(folder: Path) -> str | None:
+    """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
+    file = ray_address_file(folder)
+    return file.read_text() if file.exists() else None
+
+
+def ray_address_file(folder: Path) -> Path:
+    """Holds the address of the stack's Ray while it runs."""
+    return folder / "ray-address"
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a stack runs in ``folder`` now."""
+    try:
+        with locked(folder):
+            return False
+    except (EmbeddedStackError, FileNotFoundError) as error:
+        return isinstance(error, EmbeddedStackError)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder's one running stack. Raises EmbeddedStackError where another one runs there."""
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EmbeddedStackError(
+                f"A stack already runs in {folder}: stop it, or use --data with another"
+            ) from error
+        yield
