@@ -69,9 +69,9 @@ class _ModelBuilder:
         columns, lengths = self._unsqueeze(columns, 0), self._unsqueeze("lengths", 1)
         real = self._node("Less", columns, lengths)
 
-        state = self._embed()
+        state, mask = self._embed(), self._cast(real, TensorProto.INT32)
         for layer in range(self._shape.layers):
-            state = self._layer(state, self._cast(real, TensorProto.INT32), layer)
+            state = self._layer(state, mask, layer)
 
         # As a product, since sums of a single row round otherwise than those of several.
         weight = self._unsqueeze(self._cast(real, TensorProto.FLOAT), 1)
@@ -96,26 +96,24 @@ class _ModelBuilder:
         state = self._node("Add", self._node("Gather", words, "ids"), self._node("Gather", places, "positions"))
         return self._normalise(state, "embeddings.LayerNorm")
 
-    def _layer(self, state: str, real: str, layer: int) -> str:
+    def _layer(self, state: str, mask: str, layer: int) -> str:
         prefix = f"encoder.layer.{layer}"
-        mixed = self._linear(self._attention(state, real, f"{layer}.qkv"), f"{layer}.out")
+        mixed = self._linear(self._attention(state, mask, f"{layer}.qkv"), f"{layer}.out")
         state = self._normalise(self._node("Add", mixed, state), f"{prefix}.attention.output.LayerNorm")
         inner = self._node("Gelu", self._linear(state, f"{layer}.up"), domain=_CONTRIB)
         state = self._node("Add", self._linear(inner, f"{layer}.down"), state)
         return self._normalise(state, f"{prefix}.output.LayerNorm")
 
-    def _attention(self, state: str, real: str, name: str) -> str:
+    def _attention(self, state: str, mask: str, name: str) -> str:
         how = self._inputs[name]
         steps = self._in_steps(state, how)
         # Three products: cutting one product's output in three takes longer than what it saves.
         query, key, value = (
-            self._node("Gather", self._product(steps, how, weight, bias), "grid")
-            for weight, bias in (
-                (self._weights[f"{module}.weight"], self._weights[f"{module}.bias"]) for module in linear_modules(name)
-            )
+            self._node("Gather", self._product(steps, how, *self._parameters(module)), "grid")
+            for module in linear_modules(name)
         )
         mixed = self._node(
-            "MultiHeadAttention", query, key, value, "", real, domain=_CONTRIB, num_heads=self._shape.heads
+            "MultiHeadAttention", query, key, value, "", mask, domain=_CONTRIB, num_heads=self._shape.heads
         )
         return self._node("Gather", self._node("Reshape", mixed, self._ints([-1, self._shape.hidden])), "cells")
 
@@ -146,8 +144,12 @@ class _ModelBuilder:
 
     def _normalise(self, state: str, name: str) -> str:
         # ONNX Runtime's SkipLayerNormalization, which adds too, takes seven times as long.
-        scale, bias = (self._constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
-        return self._node("LayerNormalization", state, scale, bias, epsilon=self._shape.epsilon)
+        scale, bias = self._parameters(name)
+        constants = self._constant(scale), self._constant(bias)
+        return self._node("LayerNormalization", state, *constants, epsilon=self._shape.epsilon)
+
+    def _parameters(self, module: str) -> tuple[Array, Array]:
+        return self._weights[f"{module}.weight"], self._weights[f"{module}.bias"]
 
     def _cast(self, value: str, to: int) -> str:
         return self._node("Cast", value, to=to)
