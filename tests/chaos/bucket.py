@@ -11,21 +11,6 @@ from pipelines.exceptions import StorageUnavailable
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
-from pipelines.settings import Settings
-from serve_app.embedded.state import read_state
-
-_RETRY_SECONDS = 30.0
-
-
-def bucket_of(folder: Path, *, retry_seconds: float = _RETRY_SECONDS) -> ObjectStore:
-    """The bucket of the stack that runs in ``folder``, reached without any proxy."""
-    state = read_state(folder)
-    settings = Settings(
-        s3_endpoint=f"http://127.0.0.1:{state.s3_port}",
-        s3_access_key=state.s3_access_key,
-        s3_secret_key=state.s3_secret_key,
-    )
-    return ObjectStore(settings, retry_seconds=retry_seconds)
 
 
 def shards_of(bucket: ObjectStore, paths: JobPaths) -> dict[str, datetime]:

@@ -14,10 +14,10 @@ import httpx
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from serve_app.accounts import create_key
-from tests.chaos.bucket import bucket_of, most_items_of_a_range, shards_of
+from tests.chaos.bucket import most_items_of_a_range, shards_of
 from tests.chaos.journal import Journal
 from tests.chaos.processes import pids_of, wait_until
-from tests.integration.service import RunningStack, create_uploaded, download, has_ended, ndjson, start
+from tests.integration.service import RunningStack, bucket_of, create_uploaded, download, has_ended, ndjson, start
 from tests.integration.texts import varied_texts
 
 GOOD_LINES = 2400

@@ -21,12 +21,11 @@ from pathlib import Path
 
 from models.registry import load_engine
 from serve_app.accounts import create_key
-from tests.chaos.bucket import bucket_of
 from tests.chaos.journal import Journal
 from tests.chaos.processes import Kind, pids_of
 from tests.chaos.soak_client import Hung, SoakClient
 from tests.chaos.soak_jobs import compare, random_job
-from tests.integration.service import RunningStack
+from tests.integration.service import RunningStack, bucket_of
 
 ACCOUNTS = 4
 # The whole stack more seldom than its parts: its start takes as long as several of their recoveries.

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.bucket import bucket_of, set_room_for_objects, shards_of, takes_objects
+from tests.chaos.bucket import set_room_for_objects, shards_of, takes_objects
 from tests.chaos.conftest import CHAOS_SETTINGS
 from tests.chaos.disturbed_job import GOOD_LINES, DisturbedJob, Undisturbed, seconds_until
 from tests.chaos.journal import Journal
 from tests.chaos.processes import wait_until
 from tests.chaos.recoveries import Recoveries, Recovery
-from tests.integration.service import RunningStack
+from tests.integration.service import RunningStack, bucket_of
 
 FULL_SECONDS = 20.0
 RETRY_SECONDS = 45.0

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.layout import IDEMPOTENCY_PREFIX, INDEX_PREFIX, JOBS_PREFIX
-from tests.chaos.bucket import bucket_of, uploads_begun
+from tests.chaos.bucket import uploads_begun
 from tests.chaos.conftest import CHAOS_SETTINGS
 from tests.chaos.disturbed_job import DisturbedJob, Undisturbed
 from tests.chaos.journal import Journal
 from tests.chaos.processes import wait_until
-from tests.integration.service import RunningStack, create_job, create_uploaded, ndjson
+from tests.integration.service import RunningStack, bucket_of, create_job, create_uploaded, ndjson
 
 # 60 seconds for jobs, 6 for what no job speaks for.
 SETTINGS = CHAOS_SETTINGS | {

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import MIB
+from pipelines.settings import KIB, MIB
 from tests.integration.service import RunningStack
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """`labelworks dev` in a folder of its own, as a user runs it; only that inputs of a few MB count as large, and
-    bodies must arrive sooner.
+    """`labelworks dev` in a folder of its own, as a user runs it; only that inputs of a few MB count as large, ranges
+    are short, so that a job of seconds has several, and bodies must arrive sooner.
     """
-    settings = {"LABELWORKS_PREFETCH_BYTES": str(4 * MIB), "LABELWORKS_BODY_SECONDS": "5"}
+    settings = {
+        "LABELWORKS_PREFETCH_BYTES": str(4 * MIB),
+        "LABELWORKS_RANGE_MIN_BYTES": str(64 * KIB),
+        "LABELWORKS_BODY_SECONDS": "5",
+    }
     with RunningStack.start(tmp_path_factory.mktemp("stack"), **settings) as running:
         yield running
     # SIGTERM has stopped it, as it has to stop for supervisors: by its own end, not by Ray's.

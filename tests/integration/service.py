@@ -17,8 +17,14 @@ from typing import Any
 
 import httpx
 
+from pipelines.object_store import ObjectStore
+from pipelines.settings import Settings
+from serve_app.accounts import create_key
+from serve_app.embedded.state import read_state
+
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
+STORAGE_RETRY_SECONDS = 30.0
 
 
 @dataclass
@@ -54,14 +60,8 @@ class RunningStack:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def new_key(self, account: str) -> str:
-        """A key made as the operator makes it."""
-        made = subprocess.run(
-            [sys.executable, "-m", "labelworks", "keys", "create", account, "--data", str(self.folder)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return made.stdout.strip()
+        """A key as ``labelworks keys create`` makes it, without the seconds that a process of its own takes."""
+        return create_key(bucket_of(self.folder), account)
 
     def processes(self) -> list[int]:
         """The stack's process and all its descendants."""
@@ -85,6 +85,17 @@ class RunningStack:
     ) -> None:
         if self.process.poll() is None:
             self.stop()
+
+
+def bucket_of(folder: Path, *, retry_seconds: float = STORAGE_RETRY_SECONDS) -> ObjectStore:
+    """The bucket of the stack that runs in ``folder``, reached without any proxy."""
+    state = read_state(folder)
+    settings = Settings(
+        s3_endpoint=f"http://127.0.0.1:{state.s3_port}",
+        s3_access_key=state.s3_access_key,
+        s3_secret_key=state.s3_secret_key,
+    )
+    return ObjectStore(settings, retry_seconds=retry_seconds)
 
 
 def kill_if_alive(pid: int) -> None:

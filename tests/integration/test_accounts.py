@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.integration.service import RunningStack, create_uploaded, has_ended, ndjson, run_to_end, start, wait_for
+from tests.integration.service import (
+    RunningStack,
+    create_job,
+    create_uploaded,
+    has_ended,
+    ndjson,
+    run_to_end,
+    start,
+    wait_for,
+)
 from tests.integration.texts import varied_texts
+
+
+def test_a_key_that_the_operator_makes_on_the_command_line_works_at_once(stack: RunningStack) -> None:
+    command = [sys.executable, "-m", "labelworks", "keys", "create", "commanded", "--data", str(stack.folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    with stack.client(made.stdout.strip()) as client:
+        create_job(client)
 
 
 def test_usage_holds_a_completed_job_once_also_after_its_deletion(stack: RunningStack) -> None:

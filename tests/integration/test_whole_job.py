@@ -88,7 +88,7 @@ def test_odd_lines_are_answered_in_place_and_never_fail_the_job(stack: RunningSt
 def test_progress_moves_while_the_job_runs_and_never_goes_back(stack: RunningStack) -> None:
     seen: list[dict[str, object]] = []
     with stack.client() as client:
-        job_id = create_uploaded(client, ndjson(varied_texts(6000)))
+        job_id = create_uploaded(client, ndjson(varied_texts(3000)))
         start(client, job_id)
         final = wait_for(client, job_id, has_ended, seen=seen)
     for name in ("requests_completed", "progress", "requests_total"):
