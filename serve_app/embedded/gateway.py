@@ -16,6 +16,7 @@ from types import TracebackType
 from serve_app.embedded.exceptions import EmbeddedStackError
 
 _VOLUME = "labelworks"
+_BUFFER_MIB = 64
 _PR_SET_PDEATHSIG = 1
 
 
@@ -28,7 +29,13 @@ class S3Gateway:
     def __init__(self, folder: Path, *, port: int, access_key: str, secret_key: str) -> None:
         self._folder = folder
         self._port = port
-        self._environment = os.environ | {"MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key}
+        self._environment = {
+            # Go's collector lets the heap double otherwise, and the more is transferred, the more it keeps.
+            "GOMEMLIMIT": f"{2 * _BUFFER_MIB}MiB",
+            **os.environ,
+            "MINIO_ROOT_USER": access_key,
+            "MINIO_ROOT_PASSWORD": secret_key,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +62,9 @@ class S3Gateway:
                     "--no-banner",
                     "--no-usage-report",
                     "--backup-meta=0",
-                    f"--cache-dir={self._folder / 'cache'}",
+                    # What it reads lies on this disk, which the system caches: a copy of its own is a copy too many.
+                    "--cache-size=0",
+                    f"--buffer-size={_BUFFER_MIB}",
                     f"--log={log_path}",
                 ],
                 env=self._environment,

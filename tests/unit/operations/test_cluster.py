@@ -157,6 +157,13 @@ def test_no_node_whose_processors_are_all_taken_ends_a_reading_process_between_t
     assert all("RAY_idle_worker_killing_time_threshold_ms=60000 " in start for start in starts)
 
 
+def test_a_nodes_processes_keep_a_pool_of_memory_a_processor() -> None:
+    starts = [command for command in commands() if "/ray start" in command]
+
+    assert len(starts) == 2
+    assert all(" MALLOC_ARENA_MAX=$(nproc) " in start for start in starts)
+
+
 def test_the_head_does_not_remember_a_hundred_thousand_polls() -> None:
     (head,) = (command for command in commands() if "/ray start --head" in command)
 
