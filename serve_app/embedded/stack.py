@@ -95,7 +95,7 @@ def metrics_url() -> str:
 
 def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) -> None:
     # Ray's GCS keeps 3 kB of each of the last 100,000 calls otherwise, every poll of a job being two of them.
-    os.environ.setdefault("RAY_task_events_max_num_task_in_gcs", "5000")
+    os.environ.setdefault("RAY_task_events_max_num_task_in_gcs", "1000")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Serve's controller looks after a handful of replicas here; ten times a second would take 1 % of two processors.
     os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")

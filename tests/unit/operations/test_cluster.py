@@ -167,7 +167,7 @@ def test_a_nodes_processes_keep_a_pool_of_memory_a_processor() -> None:
 def test_the_head_does_not_remember_a_hundred_thousand_polls() -> None:
     (head,) = (command for command in commands() if "/ray start --head" in command)
 
-    assert " RAY_task_events_max_num_task_in_gcs=5000 " in head
+    assert " RAY_task_events_max_num_task_in_gcs=1000 " in head
 
 
 def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
