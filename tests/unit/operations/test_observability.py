@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tests.unit.operations.cluster_files import OPERATIONS, ROOT, read_yaml
@@ -14,6 +16,8 @@ OF_SERVE = {
     "ray_serve_num_http_error_requests_total",
     "ray_serve_http_request_latency_ms_bucket",
 }
+OF_RAYS_NODES = {"ray_node_gpus_utilization"}
+AGGREGATIONS = {"sum", "max"}
 
 
 def declared() -> set[str]:
@@ -31,6 +35,22 @@ def series_of(expression: str) -> set[str]:
     return set(re.findall(r"\bray_\w+", expression))
 
 
+def unaggregated(expression: str) -> set[str]:
+    """The series of which the expression shows each process's own, those of dead processes too."""
+    found = set()
+    for series in re.finditer(r"\bray_\w+", expression):
+        around: list[str] = []
+        for bracket in re.finditer(r"[()]", expression[: series.start()]):
+            if bracket[0] == ")":
+                around.pop()
+            else:
+                of = re.search(r"(\w+)(\s+by\s+\([^()]*\)\s*)?$", expression[: bracket.start()])
+                around.append(of[1] if of else "")
+        if not AGGREGATIONS.intersection(around):
+            found.add(series[0])
+    return found
+
+
 def dashboard() -> dict[str, Any]:
     read: dict[str, Any] = json.loads((OPERATIONS / "grafana.json").read_text())
     return read
@@ -44,7 +64,24 @@ def test_every_panel_shows_series_that_exist() -> None:
     shown = [series_of(target["expr"]) for panel in dashboard()["panels"] for target in panel["targets"]]
 
     assert all(shown)
-    assert set().union(*shown) <= declared() | OF_SERVE
+    assert set().union(*shown) <= declared() | OF_SERVE | OF_RAYS_NODES
+
+
+def test_rays_own_series_of_nodes_are_those_of_the_installed_ray() -> None:
+    ray = find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    reporter = (Path(ray.origin).parent / "dashboard/modules/reporter/reporter_agent.py").read_text()
+
+    assert all(f'"{name.removeprefix("ray_")}": Gauge(' in reporter for name in OF_RAYS_NODES)
+
+
+def test_no_panel_has_a_line_for_each_process_that_ever_counted() -> None:
+    each = 'rate(ray_a[5m]) / clamp_min(sum by (kind) (ray_b{kind="held"}), 1) + ray_c'
+    assert unaggregated(each) == {"ray_a", "ray_c"}
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            assert not unaggregated(target["expr"]), panel["title"]
 
 
 def test_every_series_of_ours_is_on_the_dashboard() -> None:
