@@ -17,7 +17,8 @@ from pythonjsonlogger.json import JsonFormatter
 from pipelines.settings import Settings
 
 PACKAGES = ("models", "pipelines", "serve_app")
-Fields = Mapping[str, str | int]
+Field = str | int | list[str]
+Fields = Mapping[str, Field]
 _NONE: Fields = MappingProxyType({})
 _here: ContextVar[Fields] = ContextVar("log_fields", default=_NONE)
 
@@ -48,7 +49,7 @@ def configure_logging(settings: Settings, fields: Fields | None = None) -> None:
 
 
 @contextmanager
-def log_fields(**fields: str | int) -> Iterator[None]:
+def log_fields(**fields: Field) -> Iterator[None]:
     """Log lines of this block, in this thread or task, carry these fields too."""
     token = _here.set({**_here.get(), **fields})
     try:

@@ -7,7 +7,7 @@ import secrets
 import string
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 
 from pipelines.exceptions import Conflict, RequestInvalid
 from pipelines.job import is_same_start, require_startable
@@ -16,6 +16,7 @@ from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses, hashed
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
+from serve_app.middleware import note_job
 from serve_app.partial_results import partial_results
 from serve_app.schemas import (
     BatchCancelled,
@@ -40,7 +41,11 @@ batch = APIRouter(prefix="/v1", tags=["batch"])
 
 @batch.post("/batch", status_code=201, summary="Create a job", responses=error_responses(409))
 async def create_batch(
-    body: CreateBatch, account: Account, services: Serving, idempotency_key: IdempotencyHeader = None
+    body: CreateBatch,
+    request: Request,
+    account: Account,
+    services: Serving,
+    idempotency_key: IdempotencyHeader = None,
 ) -> BatchCreated:
     """With an `Idempotency-Key`, a repeated call gives the job that the first one made."""
     key = None
@@ -55,6 +60,7 @@ async def create_batch(
             raise
     else:
         job = await services.registry.create(account, _new_job_id(), config, key)
+    note_job(request, job)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(
         services.store.presign_upload,
@@ -68,6 +74,7 @@ async def create_batch(
 @batch.post("/batch/{job_id}/start", status_code=202, summary="Start a job", responses=error_responses(400, 404, 409))
 async def start_batch(
     job_id: JobId,
+    request: Request,
     account: Account,
     services: Serving,
     idempotency_key: IdempotencyHeader = None,
@@ -79,13 +86,11 @@ async def start_batch(
     since, and starts nothing. To start a failed job again, send another key or none.
     """
     start_key = None if idempotency_key is None else hashed(idempotency_key)
-    job = await services.registry.get(account, job_id)
+    job = note_job(request, await services.registry.get(account, job_id))
     if not is_same_start(job, start_key):
         require_startable(job)
-        found, estimate = await asyncio.to_thread(
-            inspect_upload, services.store, JobPaths(account, job.job_id), services.settings, job.config.model
-        )
-        await services.registry.start(account, job.job_id, found, estimate, start_key)
+        found, estimate = await asyncio.to_thread(inspect_upload, services.store, job, services.settings)
+        note_job(request, await services.registry.start(account, job.job_id, found, estimate, start_key))
     return BatchStarted(job_id=job.job_id)
 
 
@@ -95,9 +100,9 @@ async def start_batch(
     summary="Cancel a processing job",
     responses=error_responses(404, 409, 422),
 )
-async def cancel_batch(job_id: JobId, account: Account, services: Serving) -> BatchCancelled:
+async def cancel_batch(job_id: JobId, request: Request, account: Account, services: Serving) -> BatchCancelled:
     """Ours. The job ends as `failed` with the error `cancelled`; started again, it goes on where it was."""
-    job = await services.registry.cancel(account, job_id)
+    job = note_job(request, await services.registry.cancel(account, job_id))
     return BatchCancelled(job_id=job.job_id)
 
 
@@ -108,21 +113,22 @@ async def list_batches(account: Account, services: Serving) -> list[BatchSummary
 
 
 @batch.get("/batch/{job_id}", summary="A job's state and progress", responses=error_responses(404, 422))
-async def retrieve_batch(job_id: JobId, account: Account, services: Serving) -> BatchStatus:
-    job = await services.registry.get(account, job_id)
+async def retrieve_batch(job_id: JobId, request: Request, account: Account, services: Serving) -> BatchStatus:
+    job = note_job(request, await services.registry.get(account, job_id))
     return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
 
 
 @batch.get("/batch/{job_id}/results", summary="Where to download the results", responses=error_responses(404, 409))
 async def batch_results(
     job_id: JobId,
+    request: Request,
     account: Account,
     services: Serving,
     partial: Annotated[
         bool, Query(description="Ours: what is finished so far, in parts, also of a failed job.")
     ] = False,
 ) -> BatchResults | PartialResults:
-    job = await services.registry.get(account, job_id)
+    job = note_job(request, await services.registry.get(account, job_id))
     if partial:
         return await asyncio.to_thread(partial_results, services.store, job, services.settings)
     if job.status != "completed":

@@ -8,7 +8,7 @@ from models.exceptions import ModelError
 from pipelines.engines import token_counter_for
 from pipelines.exceptions import InputMissing, InputRejected, ModelUnusable, ObjectMissing
 from pipelines.file_kind import require_text
-from pipelines.job import InputVersion
+from pipelines.job import InputVersion, JobRecord
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
@@ -23,17 +23,18 @@ _HEAD_BYTES = 256 * KIB
 _SAMPLES = 256
 
 
-def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings, model: str) -> tuple[InputVersion, int]:
+def inspect_upload(store: ObjectStore, job: JobRecord, settings: Settings) -> tuple[InputVersion, int]:
     """The upload's version and a first estimate of its tokens, from its head.
 
     Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON; ModelUnusable. A
     file whose head alone does not tell passes; the job's scan reads all of it.
     """
+    paths = JobPaths(job.account, job.job_id)
     try:
         info = store.head(paths.input)
     except ObjectMissing as error:
         raise InputMissing(
-            f"No file was uploaded for job {paths.job_id}. POST it to upload_url with every upload_fields entry, the"
+            f"No file was uploaded for job {job.job_id}. POST it to upload_url with every upload_fields entry, the"
             " file last, then start the job."
         ) from error
     if info.size == 0:
@@ -50,10 +51,10 @@ def inspect_upload(store: ObjectStore, paths: JobPaths, settings: Settings, mode
     whole = len(head) == info.size
     lines = head if whole else head[: head.rfind(b"\n") + 1]
     try:
-        counter = token_counter_for(settings, model)
+        counter = token_counter_for(settings, job.config.model)
     except (ModelError, ImportError) as error:
-        logger.exception("the tokens of job %s cannot be counted", paths.job_id)
-        raise ModelUnusable.named(model) from error
+        logger.exception("the job's tokens cannot be counted", extra=job.log_fields)
+        raise ModelUnusable.named(job.config.model) from error
     scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
     if whole:
         require_ndjson([scan], head)

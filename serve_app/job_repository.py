@@ -113,7 +113,7 @@ class JobRepository:
                 self._settle(stamped)
             except StorageUnavailable as error:
                 # The change is stored, so its caller may hear of it; the marker stays until this was made up for.
-                logger.warning("job %s has ended and is settled later: %s", job.job_id, error)
+                logger.warning("the job has ended and is settled later: %s", error, extra=stamped.log_fields)
         return stamped
 
     def settle_completed(self) -> None:
@@ -173,7 +173,7 @@ class JobRepository:
             except JobNotFound:
                 return None
             except ValidationError:
-                logger.exception("the record of job %s makes no sense and is left alone", name[1])
+                logger.exception("the job's record makes no sense and is left alone", extra={"job_id": name[1]})
                 return None
 
         with ThreadPoolExecutor(_LOAD_THREADS) as threads:

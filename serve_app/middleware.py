@@ -10,9 +10,11 @@ import logging
 import time
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import BodyTooLarge, BodyTooSlow, LabelworksError, RequestInvalid, Unavailable
+from pipelines.job import JobRecord
 from pipelines.logs import log_fields
 from serve_app.errors import error_response
 from serve_app.strict_json import is_json, require_strict_json
@@ -50,10 +52,9 @@ class RequestLogMiddleware:
             try:
                 await self._app(scope, receive, note_and_send)
             finally:
-                job_id = scope.get("path_params", {}).get("job_id")
                 about = {"method": scope["method"], "status": status, "ms": round((time.monotonic() - began) * 1000, 1)}
                 # The path without its query, which may hold what is nobody's business.
-                logger.info("%s", scope["path"], extra=about | ({"job_id": job_id} if job_id else {}))
+                logger.info("%s", scope["path"], extra=about | _job_fields(scope))
 
 
 class UnexpectedErrorMiddleware:
@@ -76,7 +77,8 @@ class UnexpectedErrorMiddleware:
         try:
             await self._app(scope, receive, note_and_send)
         except Exception as error:
-            logger.exception("request %s failed", Headers(scope=scope).get(REQUEST_ID_HEADER))
+            request_id = Headers(scope=scope).get(REQUEST_ID_HEADER)
+            logger.exception("request %s failed", request_id, extra=_job_fields(scope))
             if answered:
                 raise
             await error_response(error)(scope, receive, send)
@@ -186,6 +188,21 @@ class StrictJsonMiddleware:
             return message
 
         await self._app(scope, replay, send)
+
+
+def note_job(request: Request, job: JobRecord) -> JobRecord:
+    """The same job. The log lines of the request name it from here on, with its attempt."""
+    request.state.job = job
+    return job
+
+
+def _job_fields(scope: Scope) -> dict[str, str | int]:
+    """The job that the request is about, where its route has noted it or its path names it."""
+    job: JobRecord | None = scope.get("state", {}).get("job")
+    if job is not None:
+        return {"job_id": job.job_id, "attempt": job.attempt}
+    named = scope.get("path_params", {}).get("job_id")
+    return {"job_id": named} if named else {}
 
 
 def _require_small(size: int) -> None:

@@ -6,13 +6,14 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.exceptions import ModelError
 from models.protocol import Classifier, Engine
 from models.task import Prediction
 from pipelines.exceptions import LabelworksError, ModelUnusable
 from pipelines.job import JobConfig
+from pipelines.logs import Field, current_request, log_fields
 from pipelines.ndjson import ItemError, text_error
 from pipelines.range_classifier import answer_texts
 from serve_app.recently_used import RecentlyUsed
@@ -25,11 +26,15 @@ REMEMBERED_ANSWERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """Texts for one task. ``may_be_cached``: an answer that was given before will do."""
+    """Texts for one task. ``may_be_cached``: an answer that was given before will do.
+
+    ``request_id`` is that of the call it is made for, which log lines about it carry.
+    """
 
     config: JobConfig
     texts: tuple[str, ...]
     may_be_cached: bool = True
+    request_id: str | None = field(default_factory=current_request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,15 @@ class PreviewClassifier:
         self, task: bytes, requests: Sequence[PreviewRequest]
     ) -> list[list[PreviewAnswer] | LabelworksError]:
         """Where the group fails its requests are answered one by one: they may be of different accounts."""
-        try:
-            return [*self._answer_task(task, requests)]
-        except Exception as error:
-            logger.exception("previews of model %s failed: %d requests", requests[0].config.model, len(requests))
-            if len(requests) == 1 or isinstance(error, _NoClassifier):
-                unusable = isinstance(error.__cause__, ModelError | ImportError)
-                failure = ModelUnusable.named(requests[0].config.model) if unusable else LabelworksError()
-                return [failure] * len(requests)
+        with log_fields(**_callers(requests)):
+            try:
+                return [*self._answer_task(task, requests)]
+            except Exception as error:
+                logger.exception("previews of model %s failed: %d requests", requests[0].config.model, len(requests))
+                if len(requests) == 1 or isinstance(error, _NoClassifier):
+                    unusable = isinstance(error.__cause__, ModelError | ImportError)
+                    failure = ModelUnusable.named(requests[0].config.model) if unusable else LabelworksError()
+                    return [failure] * len(requests)
         return [answer for request in requests for answer in self._answer_group(task, [request])]
 
     def _answer_task(self, task: bytes, requests: Sequence[PreviewRequest]) -> list[list[PreviewAnswer]]:
@@ -124,6 +130,14 @@ class PreviewClassifier:
                 raise _NoClassifier from error
             self._bound.put(task, classifier)
         return classifier
+
+
+def _callers(requests: Sequence[PreviewRequest]) -> dict[str, Field]:
+    """Whom a log line about these requests concerns."""
+    ids = [request.request_id for request in requests if request.request_id]
+    if len(ids) > 1:
+        return {"request_ids": ids}
+    return {"request_id": ids[0]} if ids else {}
 
 
 def _digest(text: str, task: bytes = b"") -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, PlannedRange
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
-from serve_app import api
+from serve_app import api, middleware
 from serve_app.accounts import create_key
 from serve_app.api import build_app
 from serve_app.classifier_repository import ClassifierRepository
@@ -279,6 +280,27 @@ def test_a_failed_job_says_why_and_can_be_started_again(client: TestClient, regi
     assert client.post(f"/v1/batch/{job_id}/start").status_code == 202
     again = client.get(f"/v1/batch/{job_id}").json()
     assert (again["status"], again["error"], again["attempt"]) == ("processing", None, 2)
+
+
+def test_every_calls_log_line_names_its_job_and_the_attempt_that_the_call_knows(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(middleware, "logger", logging.getLogger("of_this_test"))
+    with caplog.at_level(logging.INFO, "of_this_test"):
+        created = create(client)
+        job_id = created["job_id"]
+        client.post(f"/v1/batch/{job_id}/start")
+        upload(created, b'{"text":"hello"}\n')
+        client.post(f"/v1/batch/{job_id}/start")
+        client.get(f"/v1/batch/{job_id}")
+        client.get(f"/v1/batch/{job_id}/results")
+        client.post(f"/v1/batch/{job_id}/cancel")
+        client.get("/v1/batch/batch_0000000000000000")
+        client.get("/v1/batch")
+
+    told = [(vars(line).get("job_id"), vars(line).get("attempt")) for line in caplog.records]
+    known = [(job_id, attempt) for attempt in (0, 0, 1, 1, 1, 1)]
+    assert told == [*known, ("batch_0000000000000000", None), (None, None)]
 
 
 @pytest.mark.parametrize("job_id", ["x", "batch_", "batch_..", "%2e%2e", "batch_0000000000000000%0a", "é" * 500])

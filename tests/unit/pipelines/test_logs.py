@@ -2,23 +2,12 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from pipelines import logs
 from pipelines.logs import configure_logging, current_request, log_fields, process_fields
 from pipelines.settings import Settings
-
-
-@pytest.fixture
-def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was written to standard error; the packages' loggers are put back afterwards."""
-    loggers = [logging.getLogger(name) for name in logs.PACKAGES]
-    before = [(each, each.handlers, each.level, each.propagate) for each in loggers]
-    yield lambda: capsys.readouterr().err
-    for each, handlers, level, propagate in before:
-        each.handlers, each.level, each.propagate = handlers, level, propagate
 
 
 def lines(written: Callable[[], str]) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import pytest
@@ -10,7 +11,9 @@ from models.registry import load_engine
 from models.task import ClassificationTask, Prediction
 from pipelines.exceptions import LabelworksError, ModelUnusable
 from pipelines.job import JobConfig
+from pipelines.logs import configure_logging, log_fields
 from pipelines.ndjson import ItemError
+from pipelines.settings import Settings
 from serve_app import preview_classifier
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.recently_used import RecentlyUsed
@@ -144,6 +147,24 @@ def test_a_request_on_which_the_classifier_fails_does_not_fail_those_that_were_c
     failed, whole = classifier.answer([request(ANIMALS, *spoilt), request(ANIMALS, "a kitten")])
     assert isinstance(failed, LabelworksError)
     assert whole == [PreviewAnswer(before[0].outcome, cached=True)]
+
+
+def test_log_lines_about_a_preview_have_the_ids_of_the_calls_that_they_concern(
+    classifier: PreviewClassifier, written: Callable[[], str]
+) -> None:
+    configure_logging(Settings())
+    requests = []
+    for number in range(2):
+        with log_fields(request_id=f"r-{number}"):
+            requests.append(request(ANIMALS, *(f"fail {number}{text}" for text in range(20))))
+    classifier.answer([*requests, request(FOOD, "fail")])
+    lines = [json.loads(line) for line in written().splitlines()]
+    assert [(line.get("request_id"), line.get("request_ids")) for line in lines] == [
+        *[(None, ["r-0", "r-1"])] * 2,
+        *[("r-0", None)] * 2,
+        *[("r-1", None)] * 2,
+        (None, None),
+    ]
 
 
 def test_a_task_that_cannot_be_classified_does_not_fail_the_others(engine: CountingEngine) -> None:

@@ -1,15 +1,18 @@
-"""The log line that every request leaves."""
+"""The log lines that requests leave."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 import pytest
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from pipelines.job import JobConfig, JobRecord
 from serve_app import middleware
-from serve_app.middleware import RequestLogMiddleware
+from serve_app.middleware import RequestLogMiddleware, UnexpectedErrorMiddleware, note_job
 
 SCOPE: Scope = {
     "type": "http",
@@ -45,3 +48,31 @@ def test_a_call_whose_client_went_away_leaves_its_line_too_without_its_query(
         "batch_1",
         499,
     )
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_the_lines_of_a_call_that_fails_name_its_job_and_the_attempt_where_its_route_knows_it(
+    noted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = JobRecord(
+        job_id="batch_1",
+        account="acme",
+        config=JobConfig(labels=("a",)),
+        created_at=datetime.now(UTC),
+        attempt=3,
+        request_id="of the call that started it",
+    )
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        if noted:
+            assert note_job(Request(scope), job) is job
+        raise ValueError
+
+    with caplog.at_level(logging.INFO, "serve_app"):
+        asyncio.run(RequestLogMiddleware(UnexpectedErrorMiddleware(fails))({**SCOPE}, nothing, ignored))
+
+    assert [line.getMessage() for line in caplog.records] == ["request r-1 failed", "/v1/batch/batch_1"]
+    for line in caplog.records:
+        assert line.__dict__["job_id"] == "batch_1"
+        assert line.__dict__.get("attempt") == (3 if noted else None)
+        assert "request_id" not in line.__dict__
