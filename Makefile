@@ -58,11 +58,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
-# Asks PyPI what is known about the pinned packages; fails where it cannot, so it is no part of `check`.
+# As `check` does, but that it fails where nobody tells what is known about the pinned packages.
 audit: $(VENV)/.dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[audit]'
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	$(BIN)/python .ci/audit.py --strict
 
 # Each prints a line of JSON last; what they printed last time is in benchmarks/RESULTS.md. About a quarter of an hour.
 bench: $(VENV)/.dev

@@ -1,7 +1,7 @@
 """How right and how honest the answers are, on every evaluation set, for every installed engine.
 
     python -m benchmarks.accuracy --data FOLDER [--engines minilm,static] [--examples 8,4,2,1] [--seeds 3]
-        [--out DIR] [--record]
+        [--out DIR] [--record] [--no-source-type]
 
 Requests: labels only; with descriptions; with descriptions and examples, of all labels or of half of them; with
 examples and no descriptions. Prints a table and the changes since the last recorded run; ``--record`` makes this run
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--examples", default="8,4,2,1", help="examples a label (default 8,4,2,1)")
     parser.add_argument("--seeds", type=int, default=3, help="choices of examples, where a set has more")
     parser.add_argument("--out", type=Path, help="folder for table, figures and diagrams")
+    parser.add_argument("--no-source-type", action="store_true", help="leave out what the texts are, to see its worth")
     parser.add_argument("--record", action="store_true", help="compare later runs with this one")
     options = parser.parse_args(arguments)
     sets = read_sets(options.data)
+    if options.no_source_type:
+        if options.record:
+            parser.error("--record is for requests with source types, --no-source-type leaves them out")
+        sets = [replace(each, source_type=None) for each in sets]
     counts = [int(count) for count in options.examples.split(",")]
     requests = [Request(kind) for kind in KINDS if kind != "examples"]
     requests += [Request("examples", count) for count in counts]

@@ -26,7 +26,7 @@ class EvaluationSet:
 
     name: str
     mode: Mode
-    source_type: str
+    source_type: str | None
     labels: tuple[str, ...]
     descriptions: Mapping[str, str]
     examples: Mapping[str, tuple[str, ...]]
