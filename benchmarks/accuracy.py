@@ -5,7 +5,8 @@
 
 Requests: labels only; with descriptions; with descriptions and examples, of all labels or of half of them; with
 examples and no descriptions. Prints a table and the changes since the last recorded run; ``--record`` makes this run
-the recorded one. ``--out`` gets the table, all figures as JSON and reliability diagrams. The last line printed is JSON.
+the recorded one. ``--out`` gets the table, all figures as JSON and reliability diagrams, which need matplotlib (extra
+``bench``). The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-source-type", action="store_true", help="leave out what the texts are, to see its worth")
     parser.add_argument("--record", action="store_true", help="compare later runs with this one")
     options = parser.parse_args(arguments)
+    if options.out is not None and find_spec("matplotlib") is None:
+        parser.error("--out: the diagrams need matplotlib, which is not installed: pip install 'labelworks[bench]'")
     sets = read_sets(options.data)
     if options.no_source_type:
         if options.record:
@@ -231,7 +235,7 @@ def write(folder: Path, table: str, results: Sequence[Measured], means: dict[str
 
 
 def draw(curves: dict[str, Reliability], title: str, path: Path) -> None:
-    """Confidence against share of right answers, one curve a set; needs matplotlib (extra ``bench``)."""
+    """Confidence against share of right answers, one curve a set."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 6), layout="constrained")

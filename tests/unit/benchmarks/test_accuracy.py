@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import InstalledEngine, Request, compare, mean_figures, measure, render
+from benchmarks.accuracy import InstalledEngine, Request, compare, main, mean_figures, measure, render
 from benchmarks.evaluation_sets import read_sets
 from benchmarks.fit_calibration import fit_engine
 from models.embedding_classifier import EmbeddingClassifier
@@ -89,6 +90,18 @@ def test_requests_leave_out_descriptions_or_the_examples_of_some_labels(folder: 
 def test_a_change_since_the_recorded_run_is_told() -> None:
     told = compare({"words labels": {"macro_f1": 0.5}}, {"words labels": {"macro_f1": 0.4}})
     assert "words labels macro_f1: 0.4000 -> 0.5000" in told
+
+
+def test_a_run_that_could_not_draw_its_diagrams_ends_before_it_measures_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "pip install 'labelworks[bench]'" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError):
+        main(["--data", str(tmp_path)])
 
 
 def test_calibration_is_fitted_for_every_kind_of_request(folder: Path) -> None:
