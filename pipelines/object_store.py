@@ -19,13 +19,16 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
+    ProxyConnectionError,
     ReadTimeoutError,
     ResponseStreamingError,
+    SSLError,
 )
 from pydantic import SecretStr
 
@@ -66,13 +69,16 @@ _STORING_CALLS = {
 }
 _TRANSIENT_ERRORS = (
     ConnectionClosedError,
+    ConnectTimeoutError,
     # The machine's own, which it renews every few hours.
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
+    ProxyConnectionError,
     ReadTimeoutError,
     ResponseStreamingError,
+    SSLError,
 )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -119,6 +121,28 @@ def test_a_storage_that_is_down_is_unavailable(server: S3Server, proxy: FaultyPr
     for call in calls:
         with pytest.raises(StorageUnavailable):
             call()
+
+
+def test_a_storage_that_a_network_swallows_connections_to_is_unavailable(gateway_server: S3Server) -> None:
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        # Nobody accepts, and once its queue is full the system drops what would open another connection.
+        for _ in range(4):
+            connection = waiting.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(address)
+        store = ObjectStore(gateway_server.settings(endpoint=f"http://127.0.0.1:{address[1]}"), retry_seconds=0.5)
+        with pytest.raises(StorageUnavailable, match=f"does not answer: Connect timeout.*{address[1]}"):
+            store.get("a")
+
+
+def test_a_storage_that_does_not_speak_tls_where_it_should_is_unavailable(gateway_server: S3Server) -> None:
+    endpoint = gateway_server.endpoint.replace("http:", "https:")
+    store = ObjectStore(gateway_server.settings(endpoint=endpoint), retry_seconds=0.5)
+    with pytest.raises(StorageUnavailable, match="does not answer: SSL"):
+        store.get("a")
 
 
 def test_a_storage_that_hangs_is_unavailable(server: S3Server, proxy: FaultyProxy) -> None:
