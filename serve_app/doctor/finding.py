@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``found`` is what was seen; ``advice``, where ``ok`` is false, what to do about it."""
+    """``found`` is what was seen; ``advice`` what to do about it: always where ``ok`` is false, and where something is
+    missing that not everybody needs.
+    """
 
     check: str
     ok: bool

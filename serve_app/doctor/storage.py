@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ _MOST_SKEW_SECONDS = 60.0
 _LINK_SECONDS = 60
 _TIMEOUT_SECONDS = 20.0
 _BODY = b'{"text":"doctor"}\n'
+_PAGE = "https://example.com"
 
 
 def examine_storage(settings: Settings) -> Iterator[Finding]:
@@ -99,13 +101,41 @@ def _links(store: ObjectStore, settings: Settings, key: str) -> Finding:
             got = client.get(link)
             if got.content != _BODY:
                 return Finding("client's links", False, f"the download was answered with {got.status_code}", advice)
-            origin = client.options(
-                form.url, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
-            )
+            # While the object is there: a server may answer otherwise for one that is not.
+            for_pages = (("upload", "POST", form.url), ("download", "GET", link))
+            missing = [(act, method) for act, method, url in for_pages if not _open_to_pages(client, url, method)]
     except httpx.TransportError as error:
         return Finding("client's links", False, f"{where} cannot be reached: {error}", advice)
     finally:
         store.delete(key)
-    allowed = "access-control-allow-origin" in origin.headers
-    pages = "also from web pages" if allowed else "not from web pages (no CORS rule for POST), which only they need"
-    return Finding("client's links", True, f"upload and download work at {where}, {pages}")
+    found = f"upload and download work at {where}"
+    if not missing:
+        return Finding("client's links", True, f"{found}, also from web pages")
+    acts = " or ".join(act for act, _ in missing)
+    methods = " and ".join(method for _, method in missing)
+    return Finding(
+        "client's links",
+        True,
+        f"{found}, but a web page cannot {acts}: the bucket has no CORS rule for {methods}",
+        _cors_advice(settings),
+    )
+
+
+def _open_to_pages(client: httpx.Client, url: str, method: str) -> bool:
+    """Whether the storage lets a web page of any origin use ``method``, asked as a browser asks."""
+    answer = client.options(url, headers={"Origin": _PAGE, "Access-Control-Request-Method": method})
+    methods = {each.strip() for each in answer.headers.get("access-control-allow-methods", method).split(",")}
+    return (
+        answer.is_success and "access-control-allow-origin" in answer.headers and not methods.isdisjoint({method, "*"})
+    )
+
+
+def _cors_advice(settings: Settings) -> str:
+    rule = {"AllowedMethods": ["POST", "GET"], "AllowedOrigins": ["https://your-page.example"], "AllowedHeaders": ["*"]}
+    rules = json.dumps({"CORSRules": [rule]})
+    endpoint = f" --endpoint-url {settings.s3_endpoint}" if settings.s3_endpoint else ""
+    return (
+        "Only web pages that send or fetch files themselves need a rule; with the page's origin in it: aws s3api"
+        f" put-bucket-cors{endpoint} --bucket {settings.s3_bucket} --cors-configuration '{rules}'. This asked as"
+        f" {_PAGE}, and so does not see a rule that is for the page's origin alone."
+    )

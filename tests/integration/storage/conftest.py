@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -42,13 +43,29 @@ def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Serve
         yield S3Server("gateway", gateway.endpoint, "labelworks", secret)
 
 
-@pytest.fixture(scope="session")
-def moto_server() -> Iterator[S3Server]:
+@contextmanager
+def running_moto() -> Iterator[S3Server]:
+    """All of a process's share their buckets."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield S3Server("moto", f"http://{host}:{port}", "anyone", "anything")
-    server.stop()
+    try:
+        yield S3Server("moto", f"http://{host}:{port}", "anyone", "anything")
+    finally:
+        server.stop()
+
+
+def bucket_of_its_own(moto: S3Server) -> Settings:
+    """Settings of a new bucket, whose rules and policy are no other test's."""
+    settings = moto.settings(bucket=f"of-its-own-{secrets.token_hex(4)}")
+    ObjectStore(settings).ensure_bucket()
+    return settings
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    with running_moto() as server:
+        yield server
 
 
 @pytest.fixture(params=["gateway", "moto"])
