@@ -153,9 +153,17 @@ class ObjectStore:
         except ObjectMissing:
             self._retried(lambda: self._client.create_bucket(Bucket=self._bucket))
 
-    def server_time(self) -> datetime:
-        """The storage's clock, to the second, as its answers carry it."""
-        answer = self._retried(lambda: self._client.head_bucket(Bucket=self._bucket))
+    def server_time(self, key: str | None = None) -> datetime:
+        """The storage's clock, to the second, as its answers carry it: about ``key``, for whoever may read that and
+        not list the bucket.
+        """
+        answer = self._retried(
+            lambda: (
+                self._client.head_bucket(Bucket=self._bucket)
+                if key is None
+                else self._client.head_object(Bucket=self._bucket, Key=key)
+            )
+        )
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def put(

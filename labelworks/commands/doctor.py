@@ -31,7 +31,8 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the deployment that the settings name: storage, links, clock, Ray, the registry, the engines.
+    """Check the deployment that the settings name: storage, links, clocks, Ray, the registry, the engines, and what the
+    nodes that classify may do in the storage.
 
     Settings are read from --config, else from the environment (LABELWORKS_…), else from the stack that runs in the data
     folder. Exit code 1 when something is to be fixed.

@@ -1,4 +1,6 @@
-"""The Ray cluster: whether it answers, what it offers, and whether the registry and the engines run on it."""
+"""The Ray cluster: whether it answers, what it offers, and whether the registry, the engines and the workers' storage
+work on it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from pipelines.engines import classifier_resources, runs_on_gpu
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
+from serve_app.doctor.workers import examine_workers
 from serve_app.driver_pool import classifier_slots
 from serve_app.registry import ACTOR_NAME
 from serve_app.spare_drivers import NAMESPACE
@@ -26,6 +29,8 @@ _NODE_SECONDS = 180.0
 
 def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
     """Connects to the cluster at ``address`` (``auto``: the one of this machine) and leaves it as it was."""
+    # As the service does, which gives the nodes that classify no more than they need.
+    settings = settings.without_admin_key
     try:
         _require_answer(address)
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
@@ -39,12 +44,19 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
         )
         return
     try:
-        yield examine_room(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
+        yield examine_room(settings, [node["Resources"] for node in _living_nodes()])
         yield _registry()
         for model in settings.models:
             yield _engine_on_a_node(settings, model)
+        # Last: the engines may have brought nodes up.
+        yield from examine_workers(settings, _living_nodes())
     finally:
         ray.shutdown()
+
+
+def _living_nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
 
 
 def _require_answer(address: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -15,7 +15,7 @@ from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 
 # S3 refuses requests that are a quarter of an hour off; links made by a wrong clock expire early or late before.
-_MOST_SKEW_SECONDS = 60.0
+_MOST_SKEW = timedelta(seconds=60)
 _LINK_SECONDS = 60
 _TIMEOUT_SECONDS = 20.0
 _BODY = b'{"text":"doctor"}\n'
@@ -38,7 +38,7 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield Finding("bucket", True, f"{settings.s3_bucket!r} at {where} answers")
-    yield _clock((datetime.now(UTC) - theirs).total_seconds())
+    yield examine_clock("clock", datetime.now(UTC) - theirs)
     key = f"doctor/{uuid.uuid4().hex}.ndjson"
     rights = list(_rights(store, settings.s3_bucket, key))
     yield from rights
@@ -46,12 +46,13 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         yield _links(store, settings, key)
 
 
-def _clock(skew: float) -> Finding:
-    found = f"this machine's clock and the storage's are {abs(skew):.0f} s apart"
-    if abs(skew) <= _MOST_SKEW_SECONDS:
-        return Finding("clock", True, found)
+def examine_clock(check: str, skew: timedelta) -> Finding:
+    """Whether a machine's clock, which is ``skew`` ahead of the storage's, is near enough to it."""
+    found = f"this machine's clock and the storage's are {abs(skew).total_seconds():.0f} s apart"
+    if abs(skew) <= _MOST_SKEW:
+        return Finding(check, True, found)
     return Finding(
-        "clock", False, found, "Synchronise this machine's clock (NTP): S3 refuses signatures that are 15 minutes off."
+        check, False, found, "Synchronise this machine's clock (NTP): S3 refuses signatures that are 15 minutes off."
     )
 
 

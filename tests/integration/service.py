@@ -98,6 +98,12 @@ def bucket_of(folder: Path, *, retry_seconds: float = STORAGE_RETRY_SECONDS) -> 
     return ObjectStore(settings, retry_seconds=retry_seconds)
 
 
+def doctor(stack: RunningStack, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """`labelworks doctor --json` beside the stack; ``settings`` are environment variables, before the stack's own."""
+    command = [sys.executable, "-m", "labelworks", "doctor", "--data", str(stack.folder), "--json", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | settings)
+
+
 def kill_if_alive(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,14 @@ def bucket_of_its_own(moto: S3Server) -> Settings:
     settings = moto.settings(bucket=f"of-its-own-{secrets.token_hex(4)}")
     ObjectStore(settings).ensure_bucket()
     return settings
+
+
+def refuse(bucket: Settings, action: str, keys: str) -> None:
+    """Have the bucket's policy refuse an action on some keys, of which moto knows s3:GetObject and s3:PutObject."""
+    resource = f"arn:aws:s3:::{bucket.s3_bucket}/{keys}"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    ObjectStore(bucket)._client.put_bucket_policy(Bucket=bucket.s3_bucket, Policy=policy)
 
 
 @pytest.fixture(scope="session")

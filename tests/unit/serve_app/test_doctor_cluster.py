@@ -1,4 +1,4 @@
-"""What `labelworks doctor` says of the room that a cluster's nodes have for classifiers."""
+"""What `labelworks doctor` says of the nodes that a cluster has for classifiers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.settings import Settings
 from serve_app.doctor.cluster import examine_room
+from serve_app.doctor.workers import examine_workers
 
 HEAD = {"CPU": 0.0}
 GPUS = Settings(models=("embedding", "minilm"), classifier_gpus=2, classifier_slots=4)
@@ -43,3 +44,11 @@ def test_nodes_with_room_for_all_are_said_to_have_it() -> None:
 
     assert finding.ok
     assert finding.found == "1 node, 2 CPUs, 0 GPUs: room for 3 classifiers of 0.5 CPU"
+
+
+def test_a_storage_that_no_worker_is_there_to_try_is_said_to_be_untried() -> None:
+    (finding,) = examine_workers(Settings(), [{"NodeManagerHostname": "head", "Resources": HEAD}])
+
+    assert not finding.ok
+    assert "there is no node now" in finding.found
+    assert "`ray status`" in finding.advice
