@@ -45,14 +45,14 @@ test-vllm: .venv-vllm/bin/vllm
 chaos: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/chaos
 
-MINUTES ?= 20
+# MINUTES may come from the command line or the environment; without it each has its own.
 SEED ?= 1
 soak: $(VENV)/.dev
-	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED)
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),20) --seed $(SEED)
 
 # Lines meant to break the parser, judged by an independent reader too.
 fuzz: $(VENV)/.dev
-	$(BIN)/python -m tests.fuzz.fuzz_lines --minutes $(MINUTES)
+	$(BIN)/python -m tests.fuzz.fuzz_lines --minutes $(or $(MINUTES),10)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
