@@ -14,7 +14,12 @@ from labelworks.errors import ConfigurationError
 
 ApiKey = Annotated[
     str | None,
-    typer.Option("--api-key", envvar="LABELWORKS_API_KEY", show_envvar=True, help="Default: that of a local stack."),
+    typer.Option(
+        "--api-key",
+        envvar="LABELWORKS_API_KEY",
+        show_envvar=True,
+        help="Default: that of a local stack. As an option it is visible in the list of processes.",
+    ),
 ]
 BaseUrl = Annotated[
     str | None,

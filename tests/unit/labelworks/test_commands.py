@@ -355,6 +355,11 @@ def test_keys_are_created_listed_and_revoked(labelworks: Command) -> None:
     assert json.loads(labelworks("keys", "list", "--json").stdout) == []
 
 
+def test_help_says_that_others_see_a_key_that_is_an_argument(labelworks: Command) -> None:
+    shown = " ".join(labelworks("status", "--help").stdout.replace("│", " ").split())
+    assert "As an option it is visible in the list of processes." in shown
+
+
 def test_a_name_that_looks_like_markup_is_shown_as_it_is(labelworks: Command) -> None:
     labelworks("keys", "create", "--name", "prod [/old] :key:")
     assert "prod [/old] :key:" in labelworks("keys", "list").stdout
