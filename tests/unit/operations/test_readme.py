@@ -69,8 +69,10 @@ def test_fuzzing_and_soaking_take_the_minutes_that_the_readme_says_and_those_tha
     target: str, minutes: str
 ) -> None:
     def planned(*arguments: str, **variables: str) -> str:
-        environment = {name: value for name, value in os.environ.items() if name != "MINUTES"} | variables
-        command = ["make", "-n", target, *arguments]
+        # This may itself run below `make test`, whose variables would change what make prints.
+        inherited = ("MINUTES", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        environment = {name: value for name, value in os.environ.items() if name not in inherited} | variables
+        command = ["make", "--no-print-directory", "-n", target, *arguments]
         printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         words = shlex.split(printed.splitlines()[-1])
         return words[words.index("--minutes") + 1]

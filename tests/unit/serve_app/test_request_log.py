@@ -75,4 +75,5 @@ def test_the_lines_of_a_call_that_fails_name_its_job_and_the_attempt_where_its_r
     for line in caplog.records:
         assert line.__dict__["job_id"] == "batch_1"
         assert line.__dict__.get("attempt") == (3 if noted else None)
-        assert "request_id" not in line.__dict__
+        # The id of this call, where an earlier test has set this process up to write it; never the job's.
+        assert line.__dict__.get("request_id") in (None, "r-1")
