@@ -18,17 +18,11 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
+    ConnectionError,
     CredentialRetrievalError,
-    EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
-    ProxyConnectionError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-    SSLError,
 )
 from pydantic import SecretStr
 
@@ -68,17 +62,12 @@ _STORING_CALLS = {
     "UploadPartCopy",
 }
 _TRANSIENT_ERRORS = (
-    ConnectionClosedError,
-    ConnectTimeoutError,
     # The machine's own, which it renews every few hours.
     CredentialRetrievalError,
-    EndpointConnectionError,
+    # With all that follow from them: refusals, timeouts, TLS, proxies; answers that break off.
+    ConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    ProxyConnectionError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-    SSLError,
 )
 
 
