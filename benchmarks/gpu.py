@@ -2,15 +2,20 @@
 
     python -m benchmarks.gpu [--engine embedding] [--weights FOLDER] [--shape base] [--texts 10000,100000,1000000]
 
-Without ``--weights`` the engine ``embedding`` runs a BERT of the shape ``tiny``, ``base`` or ``large`` with random
-weights and MiniLM's tokenizer: speed does not depend on what weights know. The texts are the mixed ones of
-``benchmarks.texts``. Without a GPU it says so and runs the same code on the CPU with a tiny model and few texts: its
-figures then say nothing of a GPU. The last line printed is JSON.
+Without ``--weights`` a BERT of the shape ``tiny``, ``minilm``, ``base`` or ``large`` with random weights and MiniLM's
+tokenizer runs: speed does not depend on what weights know. The texts are the mixed ones of ``benchmarks.texts``. On a
+GPU the share of its peak is that of the weights' products alone, in the fastest matrix product that torch does there.
+Where sentence-transformers is installed, its ``encode()`` runs the weights of ``embedding`` on the first size too, as
+it comes and in bfloat16 with large batches. What the CPUs hand to a GPU that takes no time is told in any case: no
+faster can a GPU of this machine classify, and a faster one needs more cores. Without a GPU it says so and runs the
+same code on the CPU with a tiny model and few texts: the other figures then say nothing of a GPU. The last line
+printed is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -24,17 +29,28 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from benchmarks.random_models import ENGINES, SHAPES, save_random_model
 from benchmarks.texts import generated
 from models.engines.minilm import WEIGHTS
-from models.registry import load_engine
+from models.engines.torch_device import TorchDevice
+from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
+from models.lookahead import Waits
+from models.processors import usable_processors
+from models.registry import load_engine, load_token_counter
 from models.task import ClassificationTask
+from models.tokenization import TextTokenizer
 from models.weights import locate
 
 LABELS = ("billing problem", "delivery", "technical issue", "praise", "sport", "business news")
-SHAPES = {"tiny": (128, 2, 2), "base": (768, 12, 12), "large": (1_024, 24, 16)}
-"""Hidden size, layers and attention heads."""
 TARGET_BYTES = 5 * 2**30
 TARGET_MINUTES = 15
+_PEER_BATCHES = {"as it comes": (None, 32), "bfloat16, batches of 256": ("bfloat16", 256)}
+"""Arithmetic (None: the library's own choice) and texts a batch."""
+_FED = {"short": 20_000, "mixed": 10_000}
+_OUTPUTS = 768
+_PRODUCT = 8_192
+_PRODUCTS = 20
+_WINDOW = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +77,14 @@ def main() -> None:
     shape = options.shape if device != "cpu" else "tiny"
     sizes = options.texts or ((10_000, 100_000, 1_000_000) if device != "cpu" else (100, 400))
     with tempfile.TemporaryDirectory() as folder:
-        weights = options.weights or _random_model(Path(folder), shape)
-        engine: Any = load_engine(options.engine, weights=str(weights))
+        weights = options.weights or folder
+        if not options.weights:
+            save_random_model(Path(folder), options.engine, shape)
+        engine: Any = load_engine(options.engine, weights=weights)
         classifier = engine.bind(ClassificationTask(LABELS))
-        classifier.classify(generated("mixed", min(sizes[0], 1_000)))
+        classifier.classify(generated("mixed", min(sizes[0], 10_000)))
         rows = [_measure(engine, classifier, generated("mixed", size)) for size in sizes]
+        peers = _peers(weights, generated("mixed", sizes[0])) if options.engine == "embedding" else {}
     for row in rows:
         busy = "unknown" if row.busy is None else f"{row.busy:.0%}"
         print(
@@ -73,18 +92,33 @@ def main() -> None:
             f"tokenization {row.waiting:.1%}  5 GB: {row.minutes:,.0f} min on one device, "
             f"{row.devices} for {TARGET_MINUTES} min"
         )
+    best = max(row.tokens_per_second for row in rows)
+    fed = {kind: _fed(generated(kind, texts)) for kind, texts in _FED.items()}
+    for kind, speed in fed.items():
+        print(f"{usable_processors()} processors feed a GPU {speed:,.0f} tokens/s of {kind} texts")
     named = {"engine": options.engine, "model": options.weights or f"random, {shape}", "device": device}
-    print(json.dumps(named | {"sizes": [asdict(row) for row in rows]}))
+    figures: dict[str, Any] = {"sizes": [asdict(row) for row in rows], "fed": fed}
+    if device != "cpu" and options.engine == "embedding" and not options.weights:
+        hidden, layers, _ = SHAPES[shape]
+        figures["peak"] = _matrix_peak()
+        figures["share_of_peak"] = best * 2 * 12 * layers * hidden**2 / figures["peak"]
+        print(f"{figures['share_of_peak']:.0%} of the GPU's {figures['peak'] / 1e12:,.0f} TFLOP/s")
+    if peers:
+        figures["sentence_transformers"] = peers
+        figures["ratios"] = {name: rows[0].tokens_per_second / speed for name, speed in peers.items()}
+        for name, speed in peers.items():
+            print(f"sentence-transformers, {name}: {speed:,.0f} tokens/s, ours {figures['ratios'][name]:.1f} times")
+    print(json.dumps(named | figures))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="embedding", help="one of those that need torch")
-    parser.add_argument("--weights", help="a folder or hub name; needed for engines other than embedding")
+    parser.add_argument("--weights", help="a folder or hub name; needed for the engine llm")
     parser.add_argument("--shape", choices=SHAPES, default="base")
     parser.add_argument("--texts", type=lambda value: tuple(int(size) for size in value.split(",")))
     options = parser.parse_args()
-    if options.engine != "embedding" and not options.weights:
+    if options.engine not in ENGINES and not options.weights:
         parser.error(f"name the weights of {options.engine} with --weights")
     return options
 
@@ -95,16 +129,51 @@ def _device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
-def _random_model(folder: Path, shape: str) -> Path:
-    from transformers import BertConfig, BertModel
+def _matrix_peak() -> float:
+    """Operations a second of a large product in bfloat16, on random numbers."""
+    import torch
 
-    hidden, layers, heads = SHAPES[shape]
-    config = BertConfig(
-        hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden
-    )
-    BertModel(config).save_pretrained(folder)
-    shutil.copy(locate(WEIGHTS, None, ("tokenizer.json",))["tokenizer.json"], folder)
-    return folder
+    left, right = (torch.randn(_PRODUCT, _PRODUCT, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    torch.matmul(left, right)
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(_PRODUCTS):
+        torch.matmul(left, right)
+    torch.cuda.synchronize()
+    return _PRODUCTS * 2.0 * _PRODUCT**3 / (time.perf_counter() - start)
+
+
+def _fed(texts: list[str]) -> float:
+    """Tokens a second that are tokenized, put into a GPU's batches and answered, by a model that computes nothing."""
+    import torch
+
+    def forward(batch: RowBatch) -> Any:
+        return torch.zeros(len(batch.ids), _OUTPUTS)
+
+    shapes = Buckets.up_to(_WINDOW, TorchDevice("cuda", torch.bfloat16))
+    tokenizer = TextTokenizer(locate(WEIGHTS, None, ("tokenizer.json",))["tokenizer.json"], literal=True)
+    stream = TextStream(tokenizer, forward, TorchDevice("cpu", torch.float32), _WINDOW, shapes, Waits())
+    start = time.perf_counter()
+    _, tokens = stream.read(texts, [special_tokens(tokenizer, 0)])
+    return int(tokens.sum()) / (time.perf_counter() - start)
+
+
+def _peers(weights: str, texts: list[str]) -> dict[str, float]:
+    """Tokens a second of sentence-transformers, which reads a text's first window alone: no others are counted."""
+    if not importlib.util.find_spec("sentence_transformers"):
+        return {}
+    from sentence_transformers import SentenceTransformer
+
+    tokens = sum(min(count, _WINDOW - 2) for count in load_token_counter("embedding", weights=weights).count(texts))
+    speeds = {}
+    for name, (arithmetic, batch) in _PEER_BATCHES.items():
+        model = SentenceTransformer(weights, model_kwargs={"dtype": arithmetic} if arithmetic else {})
+        model.max_seq_length = _WINDOW
+        model.encode(texts[: len(texts) // 10], batch_size=batch)
+        start = time.perf_counter()
+        model.encode(texts, batch_size=batch)
+        speeds[name] = tokens / (time.perf_counter() - start)
+    return speeds
 
 
 def _measure(engine: Any, classifier: Any, texts: list[str]) -> Figures:

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.job_throughput [--engine minilm] [--kind short] [--texts 20000]`` starts the embedded stack in a
 temporary folder, runs a small job for the fixed cost and a large one for the speed, times ``engine.classify`` on the
-large one's texts in a process of its own before and after, and prints the ratio. The last line is JSON.
+large one's texts in a process of its own before and after, and prints the ratio. ``LABELWORKS_CLASSIFIER_GPUS`` and
+``LABELWORKS_MODEL_WEIGHTS`` count for both. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def bare_engine(engine: str, items: list[str]) -> dict[str, Any]:
     from models.registry import load_engine
     from models.task import ClassificationTask
 
-    classifier = load_engine(engine).bind(ClassificationTask(labels=tuple(LABELS)))
+    classifier = load_engine(engine, weights=Settings().weights_of(engine)).bind(
+        ClassificationTask(labels=tuple(LABELS))
+    )
     classifier.classify(items[:200])
     began = time.perf_counter()
     predictions = classifier.classify(items)
@@ -49,11 +52,11 @@ def main() -> None:
     arguments.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     told = arguments.parse_args()
     items = generated(told.kind, told.texts)
+    os.environ["LABELWORKS_MODELS"] = json.dumps([told.engine])
     if told.bare:
         print(json.dumps(bare_engine(told.engine, items)))
         return
     bare = [] if told.once else [_bare_in_a_process()]
-    os.environ["LABELWORKS_MODELS"] = json.dumps([told.engine])
     # Ray would have its workers give way to everything else on the machine, which the bare engine does not.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
     with tempfile.TemporaryDirectory() as name, embedded_stack(Path(name)) as stack:

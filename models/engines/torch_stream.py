@@ -6,7 +6,6 @@ arithmetic rounds it alike in every job: which kernel multiplies a batch depends
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from models.engines.torch_device import TorchDevice
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits, ahead
 from models.protocol import Counts, OnBatch
-from models.tokenization import TextTokenizer, TokenIds, cut_windows, portions
+from models.tokenization import TextTokenizer, TokenIds, Windows, cut_windows, portions
 from models.window_encoder import SpecialTokens
 
 Answers = npt.NDArray[np.float32]
@@ -58,8 +57,11 @@ class Buckets:
         """No row is ever padded: for a model whose answer depends on the padding."""
         return cls(tuple(range(1, window + 1)), _BUDGETS[device.name], filled=False)
 
-    def width(self, length: int) -> int:
-        return self.widths[bisect_left(self.widths, length)]
+    def sorted(self, lengths: Counts) -> Iterator[tuple[int, Counts]]:
+        """The widths that rows of these lengths have, each with the places of its rows."""
+        found = np.searchsorted(self.widths, lengths)
+        for each in np.unique(found):
+            yield self.widths[each], np.flatnonzero(found == each)
 
     def rows(self, width: int) -> int:
         return max(1, self.budget // (self.beside + width))
@@ -86,17 +88,41 @@ Forward = Callable[[RowBatch], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Staged:
-    """A batch in (pinned) main memory, and whose its rows are; ``weights`` are the text's tokens in each row."""
+class _Rows:
+    """Rows of one width: ``ids`` of shape (rows, width), of which row ``r`` has ``lengths[r]`` that count, the last
+    ``tails[r]`` of them after the text; ``owners`` and ``questions`` tell what is read in them, and ``weights`` the
+    text's tokens in each.
+    """
 
-    tensors: tuple[Any, Any, Any]
+    ids: TokenIds
+    lengths: TokenIds
+    tails: TokenIds
     owners: Counts
     questions: Counts
     weights: Counts
 
+    def __len__(self) -> int:
+        return len(self.ids)
 
-_Row = tuple[TokenIds, int, int]
-"""The text's ids, whose text it is, and the question's place."""
+    def part(self, start: int, end: int | None = None) -> _Rows:
+        return _Rows(*(array[start:end] for array in self._arrays))
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Rows]) -> _Rows:
+        return cls(*(np.concatenate(arrays) for arrays in zip(*(rows._arrays for rows in parts), strict=True)))
+
+    @property
+    def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.ids, self.lengths, self.tails, self.owners, self.questions, self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """A batch in (pinned) main memory, and what its rows are. ``repeats``: two of them are windows of one text."""
+
+    tensors: tuple[Any, Any, Any]
+    rows: _Rows
+    repeats: bool
 
 
 class TextStream:
@@ -136,13 +162,20 @@ class TextStream:
         for batch, answers in self._answered(staged):
             if sums is None:
                 sums = np.zeros((len(texts), len(questions), answers.shape[1]), np.float32)
-            places = (batch.owners, batch.questions)
-            shares = np.maximum(batch.weights, 1).astype(np.float32)
-            np.add.at(sums, places, answers[: len(batch.owners)] * shares[:, None])
-            np.add.at(weights, places, shares)
+            rows = batch.rows
+            places = (rows.owners, rows.questions)
+            shares = np.maximum(rows.weights, 1).astype(np.float32)
+            weighted = answers[: len(rows)] * shares[:, None]
+            if batch.repeats:
+                np.add.at(sums, places, weighted)
+                np.add.at(weights, places, shares)
+            else:
+                # A tenth of the time, in which a fast model would wait.
+                sums[places] += weighted
+                weights[places] += shares
             if on_batch is not None:
-                np.subtract.at(unfinished, batch.owners, 1)
-                touched = np.unique(batch.owners)
+                np.subtract.at(unfinished, rows.owners, 1)
+                touched = np.unique(rows.owners)
                 finished = touched[unfinished[touched] == 0]
                 on_batch(len(finished), int(tokens[finished].sum()))
         if sums is None:
@@ -167,7 +200,7 @@ class TextStream:
         self, texts: Sequence[str], questions: Sequence[SpecialTokens], tokens: Counts, unfinished: Counts
     ) -> Iterator[_Staged]:
         """Fills in ``tokens`` and ``unfinished`` (a text's rows) before a text's first row is handed out."""
-        buckets: dict[int, list[_Row]] = {width: [] for width in self._buckets.widths}
+        waiting: dict[int, list[_Rows]] = {width: [] for width in self._buckets.widths}
         first = 0
         for portion in portions(texts, CHARACTERS_AT_ONCE, TEXTS_AT_ONCE):
             ids, counts = self._tokenizer.ids(portion)
@@ -176,42 +209,29 @@ class TextStream:
             for windows in cut:
                 unfinished[first : first + len(portion)] += np.bincount(windows.owners, minlength=len(portion))
             for place, (question, windows) in enumerate(zip(questions, cut, strict=True)):
-                for start, length, owner in zip(
-                    windows.starts.tolist(), windows.lengths.tolist(), windows.owners.tolist(), strict=True
-                ):
-                    width = self._buckets.width(length + question.count)
-                    rows = buckets[width]
-                    rows.append((ids[start : start + length], first + owner, place))
-                    if len(rows) == self._buckets.rows(width):
-                        yield self._stage(rows, width, questions)
-                        buckets[width] = []
+                for width, chosen in self._buckets.sorted(windows.lengths + question.count):
+                    waiting[width].append(_rows(windows, chosen, width, question, place, first))
+                    full = self._buckets.rows(width)
+                    if sum(map(len, waiting[width])) >= full:
+                        rows = _Rows.joined(waiting[width])
+                        whole = len(rows) - len(rows) % full
+                        for start in range(0, whole, full):
+                            yield self._stage(rows.part(start, start + full), width)
+                        waiting[width] = [rows.part(whole)] if whole < len(rows) else []
             first += len(portion)
-        for width, rows in reversed(buckets.items()):
-            if rows:
-                yield self._stage(rows, width, questions)
+        for width, parts in reversed(waiting.items()):
+            if parts:
+                yield self._stage(_Rows.joined(parts), width)
 
-    def _stage(self, rows: Sequence[_Row], width: int, questions: Sequence[SpecialTokens]) -> _Staged:
-        count = self._buckets.rows(width) if self._buckets.filled else len(rows)
-        ids = np.empty((count, width), np.int32)
-        lengths, tails = np.empty(count, np.int32), np.empty(count, np.int32)
-        for row, (text, _, place) in enumerate(rows):
-            around = questions[place]
-            start = len(around.before)
-            end = start + len(text)
-            lengths[row] = end + len(around.after)
-            tails[row] = len(around.after)
-            ids[row, :start] = around.before
-            ids[row, start:end] = text
-            ids[row, end : lengths[row]] = around.after
-            ids[row, lengths[row] :] = around.padding
-        for array in (ids, lengths, tails):
-            array[len(rows) :] = array[0]
-        return _Staged(
-            (self._device.stage(ids), self._device.stage(lengths), self._device.stage(tails)),
-            np.array([owner for _, owner, _ in rows]),
-            np.array([place for _, _, place in rows]),
-            np.array([len(text) for text, _, _ in rows]),
-        )
+    def _stage(self, rows: _Rows, width: int) -> _Staged:
+        missing = self._buckets.rows(width) - len(rows) if self._buckets.filled else 0
+        read = (rows.ids, rows.lengths, rows.tails)
+        if missing:
+            ids, lengths, tails = (np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) for array in read)
+            read = ids, lengths, tails
+        ids, lengths, tails = (self._device.stage(array) for array in read)
+        pairs = np.stack([rows.owners, rows.questions])
+        return _Staged((ids, lengths, tails), rows, repeats=np.unique(pairs, axis=1).shape[1] < len(rows))
 
 
 def special_tokens(tokenizer: TextTokenizer, padding: int) -> SpecialTokens:
@@ -221,6 +241,28 @@ def special_tokens(tokenizer: TextTokenizer, padding: int) -> SpecialTokens:
         if around[start : start + len(inside)] == inside:
             return SpecialTokens(around[:start], around[start + len(inside) :], padding)
     raise ModelUnavailable("The tokenizer changes a text's tokens when it adds special ones; it cannot be used.")
+
+
+def _rows(windows: Windows, chosen: Counts, width: int, question: SpecialTokens, place: int, first: int) -> _Rows:
+    """The ``chosen`` windows between the question's tokens; ``first`` is the number of the portion's first text."""
+    before, after = len(question.before), len(question.after)
+    starts, weights = windows.starts[chosen], windows.lengths[chosen]
+    ends = (before + weights)[:, None]
+    cells = np.arange(width)
+    ids = np.full((len(chosen), width), question.padding, np.int32)
+    ids[:, :before] = question.before
+    text = (cells >= before) & (cells < ends)
+    ids[text] = windows.ids[(starts[:, None] + cells - before)[text]]
+    if after:
+        ids[np.arange(len(chosen))[:, None], ends + np.arange(after)] = question.after
+    return _Rows(
+        ids,
+        (before + weights + after).astype(np.int32),
+        np.full(len(chosen), after, np.int32),
+        windows.owners[chosen] + first,
+        np.full(len(chosen), place, np.int64),
+        weights,
+    )
 
 
 def _arrived(batch: _Staged, answers: Any, arrived: Any) -> tuple[_Staged, Answers]:
