@@ -20,7 +20,8 @@ notebooks: $(VENV)/.dev
 	$(BIN)/pip install --quiet --constraint constraints.txt $(JUPYTER) && exec $(BIN)/jupyter lab notebooks
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/unit tests/integration
+	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest tests/integration
 
 # The engines that need torch, on the CPU with tiny weights. TORCH names the build to install.
 TORCH ?= torch==2.13.0
