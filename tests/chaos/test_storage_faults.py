@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.embedded.gateway import free_port
+from serve_app.embedded.ports import free_port
 from tests.chaos.bucket import shards_of
 from tests.chaos.conftest import CHAOS_SETTINGS
 from tests.chaos.disturbed_job import GOOD_LINES, DisturbedJob, Undisturbed, job_data, seconds_until

@@ -17,7 +17,8 @@ import yaml
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
-from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.gateway import S3Gateway
+from serve_app.embedded.ports import free_port
 from tests.integration.service import create_uploaded, descendants, has_ended, kill_if_alive, start, wait_for
 from tests.unit.operations.cluster_files import OPERATIONS, ROOT, cluster, serve_config
 

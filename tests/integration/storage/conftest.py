@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
-from serve_app.embedded.gateway import S3Gateway, free_port
+from serve_app.embedded.gateway import S3Gateway
+from serve_app.embedded.ports import free_port
 from tests.faults.tcp_proxy import FaultyProxy
 
 

@@ -15,7 +15,7 @@ from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_tokenizers
 from serve_app.doctor.storage import examine_storage
-from serve_app.embedded.gateway import free_port
+from serve_app.embedded.ports import free_port
 from tests.integration.storage.conftest import S3Server, bucket_of_its_own, running_moto
 
 CHECKS = [

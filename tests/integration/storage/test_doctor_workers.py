@@ -13,7 +13,7 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectInfo, ObjectStore
 from pipelines.settings import Settings
 from serve_app.doctor.workers import examine_storage_from, examine_workers, uploaded_input
-from serve_app.embedded.gateway import free_port
+from serve_app.embedded.ports import free_port
 from tests.integration.storage.conftest import S3Server, bucket_of_its_own, refuse
 
 JOB = JobPaths("doctor", "batch_0123456789abcdef")
