@@ -57,7 +57,7 @@ class Buckets:
         """No row is ever padded: for a model whose answer depends on the padding."""
         return cls(tuple(range(1, window + 1)), _BUDGETS[device.name], filled=False)
 
-    def sorted(self, lengths: Counts) -> Iterator[tuple[int, Counts]]:
+    def by_width(self, lengths: Counts) -> Iterator[tuple[int, Counts]]:
         """The widths that rows of these lengths have, each with the places of its rows."""
         found = np.searchsorted(self.widths, lengths)
         for each in np.unique(found):
@@ -209,7 +209,7 @@ class TextStream:
             for windows in cut:
                 unfinished[first : first + len(portion)] += np.bincount(windows.owners, minlength=len(portion))
             for place, (question, windows) in enumerate(zip(questions, cut, strict=True)):
-                for width, chosen in self._buckets.sorted(windows.lengths + question.count):
+                for width, chosen in self._buckets.by_width(windows.lengths + question.count):
                     waiting[width].append(_rows(windows, chosen, width, question, place, first))
                     full = self._buckets.rows(width)
                     if sum(map(len, waiting[width])) >= full:
