@@ -74,7 +74,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scaling
 
 # What a node of a cluster needs: the service with the extras of its engines, and the weights.
-# CONSTRAINTS names another file of versions, for an engine that these do not fit.
+# CONSTRAINTS names another file of versions: serve_app/operations/constraints-llm.txt for vLLM, which these do not fit.
 EXTRAS ?= server
 CONSTRAINTS ?= constraints.txt
 install: $(VENV)/bin/python

@@ -6,9 +6,12 @@ import importlib.util
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.unit.operations.cluster_files import ROOT, cluster
 
@@ -29,8 +32,23 @@ def test_every_package_that_a_node_is_set_up_with_is_pinned() -> None:
     extras = {extra for command in commands for extra in re.search(r"EXTRAS=(\S+)", command)[1].split(",")}  # type: ignore[index]
     assert "embedding" in extras
     wanted = [line for extra in extras for line in project["optional-dependencies"][extra]] + project["dependencies"]
-    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= pinned  # type: ignore[index]
+    require_pinned(wanted, "constraints.txt")
+
+
+def test_vllm_has_versions_of_its_own_that_fit_what_this_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    require_pinned(
+        [*project["dependencies"], *extras["server"], *extras["llm"]], "serve_app/operations/constraints-llm.txt"
+    )
+
+
+def require_pinned(wanted: Iterable[str], file: str) -> None:
+    """That the file pins each of these, at a version that they allow, and holds nothing but pins."""
+    lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
 
 
 def test_what_is_known_against_a_package_is_told_and_fails_the_audit(audit: ModuleType) -> None:
