@@ -54,16 +54,20 @@ def admit(capacity: Capacity, running: Sequence[Running], queue: Sequence[Waitin
     """Go through the queue in its order (oldest start first).
 
     A job takes what is free of the common slots, but waits for a fair part of them, since its pool never grows.
-    Those behind it wait with it, so nobody starves; a small job may pass it only in the kept slots.
+    Those behind it wait with it, so nobody starves; a small job may pass it only in the kept slots. Small jobs that
+    wait together share the slots evenly: one that had all of them would cost the others mostly the time in which its
+    classifiers start.
     """
     common = capacity.slots - capacity.kept
     free_common = common - sum(each.slots for each in running if not each.in_kept)
     free_kept = capacity.kept - sum(each.slots for each in running if each.in_kept)
+    fair = max(common // _FAIR_PART, 1)
+    even = max(common // max(sum(job.small for job in queue), 1), 1)
     admitted: list[Admission] = []
     for job in queue:
-        fair = min(job.wanted, max(common // _FAIR_PART, 1))
-        if free_common >= fair:
-            slots = min(job.wanted, free_common)
+        most = min(job.wanted, even) if job.small else job.wanted
+        if free_common >= min(most, fair):
+            slots = min(most, free_common)
             free_common -= slots
             admitted.append(Admission(job.job_id, slots, in_kept=False))
             continue

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from serve_app.admission import Admission, Capacity, Running, Waiting, admit
 
 
-def small(name: str) -> Waiting:
-    return Waiting(name, small=True, wanted=1)
+def small(name: str, wanted: int = 1) -> Waiting:
+    return Waiting(name, small=True, wanted=wanted)
 
 
 def large(name: str, wanted: int = 100) -> Waiting:
@@ -36,6 +36,18 @@ def test_a_waiting_large_job_gets_the_common_slots_before_those_behind_it() -> N
 def test_a_large_job_does_not_begin_with_a_crumb() -> None:
     assert admit(Capacity(17, 1), [Running(14, in_kept=False)], [large("a")]) == []
     assert admit(Capacity(17, 1), [Running(12, in_kept=False)], [large("a")]) == [Admission("a", 4, in_kept=False)]
+
+
+def test_a_small_job_alone_takes_all_common_slots_that_it_can_use() -> None:
+    assert admit(Capacity(17, 1), [], [small("a", 30)]) == [Admission("a", 16, in_kept=False)]
+    assert admit(Capacity(17, 1), [], [large("b", 4), small("a", 30)])[1] == Admission("a", 12, in_kept=False)
+
+
+def test_small_jobs_that_wait_together_share_the_slots() -> None:
+    two = admit(Capacity(17, 1), [], [small("a", 30), small("b", 30)])
+    assert two == [Admission("a", 8, in_kept=False), Admission("b", 8, in_kept=False)]
+    many = admit(Capacity(17, 1), [], [small(str(number), 30) for number in range(32)])
+    assert many == [Admission(str(number), 1, in_kept=number == 16) for number in range(17)]
 
 
 def test_one_slot_runs_one_job_at_a_time_in_order() -> None:
