@@ -24,7 +24,8 @@ _CLASSIFIERS_PER_NODE = 2
 _TEXTS_PER_SECOND = 100
 _RANGE_SECONDS = 2
 _LINE = '{"text": "%s"}\n' % ("x" * 68)
-_POLL_SECONDS = 0.5
+_POLLS_PER_SECOND = 10
+"""Of all jobs together: a hundred a second would take both processors."""
 _IDLE_SECONDS = 5.0
 _MOST_SETTLE_SECONDS = 180.0
 
@@ -50,7 +51,7 @@ def _measure(nodes: int, seconds: int, small_seconds: int) -> dict[str, float]:
         folder = Path(name)
         _settle()
         clients = _clients(stack, 2 * classifiers)
-        large = _Run(clients[0], _file(folder / "large.ndjson", classifiers * seconds))
+        large = _Run(clients[0], _file(folder / "large.ndjson", classifiers * seconds), 1)
         large.run()
         figures: dict[str, float] = {
             "nodes": nodes,
@@ -61,7 +62,7 @@ def _measure(nodes: int, seconds: int, small_seconds: int) -> dict[str, float]:
         print(figures, flush=True)
         _settle()
         small_file = _file(folder / "small.ndjson", small_seconds)
-        runs = [_Run(client, small_file) for client in clients]
+        runs = [_Run(client, small_file, len(clients)) for client in clients]
         with ThreadPoolExecutor(len(runs)) as threads:
             list(threads.map(_Run.run, runs))
     wall = max(run.ended for run in runs) - min(run.started for run in runs)
@@ -75,11 +76,12 @@ def _measure(nodes: int, seconds: int, small_seconds: int) -> dict[str, float]:
 
 
 class _Run:
-    """One job; ``seen`` are (time, items answered) of every poll."""
+    """One of so many ``jobs`` at once; ``seen`` are (time, items answered) of every poll."""
 
-    def __init__(self, client: Labelworks, path: Path) -> None:
+    def __init__(self, client: Labelworks, path: Path, jobs: int) -> None:
         self._client = client
         self._path = path
+        self._poll_seconds = jobs / _POLLS_PER_SECOND
         self._total = path.stat().st_size // len(_LINE)
         self.started = self.ended = 0.0
         self.seen: list[tuple[float, int]] = []
@@ -91,7 +93,7 @@ class _Run:
         self._client.batches.start(job.job_id)
         while (state := self._client.batches.retrieve(job.job_id)).status == "processing":
             self.seen.append((time.monotonic(), state.requests_completed))
-            time.sleep(_POLL_SECONDS)
+            time.sleep(self._poll_seconds)
         self.ended = time.monotonic()
         if state.status != "completed":
             raise SystemExit(f"A job ended as {state.status}: {state.error}")
