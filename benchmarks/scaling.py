@@ -24,8 +24,9 @@ _CLASSIFIERS_PER_NODE = 2
 _TEXTS_PER_SECOND = 100
 _RANGE_SECONDS = 2
 _LINE = '{"text": "%s"}\n' % ("x" * 68)
+_POLL_SECONDS = 0.5
 _POLLS_PER_SECOND = 10
-"""Of all jobs together: a hundred a second would take both processors."""
+"""At most, of all jobs together: a hundred a second would take both processors."""
 _IDLE_SECONDS = 5.0
 _MOST_SETTLE_SECONDS = 180.0
 
@@ -81,7 +82,7 @@ class _Run:
     def __init__(self, client: Labelworks, path: Path, jobs: int) -> None:
         self._client = client
         self._path = path
-        self._poll_seconds = jobs / _POLLS_PER_SECOND
+        self._poll_seconds = max(_POLL_SECONDS, jobs / _POLLS_PER_SECOND)
         self._total = path.stat().st_size // len(_LINE)
         self.started = self.ended = 0.0
         self.seen: list[tuple[float, int]] = []
