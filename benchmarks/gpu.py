@@ -6,10 +6,9 @@ Without ``--weights`` a BERT of the shape ``tiny``, ``minilm``, ``base`` or ``la
 tokenizer runs: speed does not depend on what weights know. The texts are the mixed ones of ``benchmarks.texts``. On a
 GPU the share of its peak is that of the weights' products alone, in the fastest matrix product that torch does there.
 Where sentence-transformers is installed, its ``encode()`` runs the weights of ``embedding`` on the first size too, as
-it comes and in bfloat16 with large batches. What the CPUs hand to a GPU that takes no time is told in any case: no
-faster can a GPU of this machine classify, and a faster one needs more cores. Without a GPU it says so and runs the
-same code on the CPU with a tiny model and few texts: the other figures then say nothing of a GPU. The last line
-printed is JSON.
+it comes and in bfloat16 with large batches. In any case it tells about what one process here hands to a GPU: its texts
+tokenized and put into batches that nothing computes. Without a GPU it says so and runs the same code on the CPU with a
+tiny model and few texts: the other figures then say nothing of a GPU. The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from models.processors import usable_processors
 from models.registry import load_engine, load_token_counter
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
-from models.weights import locate
+from models.weights import locate, model_folder
 
 LABELS = ("billing problem", "delivery", "technical issue", "praise", "sport", "business news")
 TARGET_BYTES = 5 * 2**30
@@ -84,18 +83,18 @@ def main() -> None:
         classifier = engine.bind(ClassificationTask(LABELS))
         classifier.classify(generated("mixed", min(sizes[0], 10_000)))
         rows = [_measure(engine, classifier, generated("mixed", size)) for size in sizes]
+        for row in rows:
+            busy = "unknown" if row.busy is None else f"{row.busy:.0%}"
+            print(
+                f"{row.texts:>9,} texts  {row.tokens_per_second:>11,.0f} tokens/s  GPU busy {busy}, waiting for "
+                f"tokenization {row.waiting:.1%}  5 GB: {row.minutes:,.0f} min on one device, "
+                f"{row.devices} for {TARGET_MINUTES} min"
+            )
         peers = _peers(weights, generated("mixed", sizes[0])) if options.engine == "embedding" else {}
-    for row in rows:
-        busy = "unknown" if row.busy is None else f"{row.busy:.0%}"
-        print(
-            f"{row.texts:>9,} texts  {row.tokens_per_second:>11,.0f} tokens/s  GPU busy {busy}, waiting for "
-            f"tokenization {row.waiting:.1%}  5 GB: {row.minutes:,.0f} min on one device, "
-            f"{row.devices} for {TARGET_MINUTES} min"
-        )
     best = max(row.tokens_per_second for row in rows)
     fed = {kind: _fed(generated(kind, texts)) for kind, texts in _FED.items()}
     for kind, speed in fed.items():
-        print(f"{usable_processors()} processors feed a GPU {speed:,.0f} tokens/s of {kind} texts")
+        print(f"a process on {usable_processors()} processors feeds a GPU {speed:,.0f} tokens/s of {kind} texts")
     named = {"engine": options.engine, "model": options.weights or f"random, {shape}", "device": device}
     figures: dict[str, Any] = {"sizes": [asdict(row) for row in rows], "fed": fed}
     if device != "cpu" and options.engine == "embedding" and not options.weights:
@@ -167,7 +166,9 @@ def _peers(weights: str, texts: list[str]) -> dict[str, float]:
     tokens = sum(min(count, _WINDOW - 2) for count in load_token_counter("embedding", weights=weights).count(texts))
     speeds = {}
     for name, (arithmetic, batch) in _PEER_BATCHES.items():
-        model = SentenceTransformer(weights, model_kwargs={"dtype": arithmetic} if arithmetic else {})
+        model = SentenceTransformer(
+            str(model_folder(weights)), model_kwargs={"dtype": arithmetic} if arithmetic else {}
+        )
         model.max_seq_length = _WINDOW
         model.encode(texts[: len(texts) // 10], batch_size=batch)
         start = time.perf_counter()

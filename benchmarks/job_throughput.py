@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.job_throughput [--engine minilm] [--kind short] [--texts 20000]`` starts the embedded stack in a
 temporary folder, runs a small job for the fixed cost and a large one for the speed, times ``engine.classify`` on the
-large one's texts in a process of its own before and after, and prints the ratio. ``LABELWORKS_CLASSIFIER_GPUS`` and
-``LABELWORKS_MODEL_WEIGHTS`` count for both. The last line is JSON.
+large one's texts in a process of its own before and after, and prints the ratio. ``LABELWORKS_MODEL_WEIGHTS`` counts
+for both; on a machine with a GPU, which the bare engine takes, set ``LABELWORKS_CLASSIFIER_GPUS`` too. The last line is
+JSON.
 """
 
 from __future__ import annotations

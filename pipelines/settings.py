@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     )
     kept_slots_share: float = Field(0.25, ge=0, lt=1, description="Share of the slots kept for small jobs.")
     small_job_bytes: int = Field(16 * MIB, ge=0, description="Input size up to which a job counts as small.")
-    classifiers_per_job: int | None = Field(None, ge=1, description="None: as many as are free.")
+    classifiers_per_job: int | None = Field(
+        None, ge=1, description="None: what is free; small ones that wait together share it."
+    )
 
     # Pipeline
     prefetch_bytes: int = Field(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import ceil
 
-# A job does not begin with less than this part of the common slots if it can use more.
+# A job does not begin with less than this part of the common slots if it can use more and does not share them.
 _FAIR_PART = 4
 
 
@@ -55,24 +56,37 @@ def admit(capacity: Capacity, running: Sequence[Running], queue: Sequence[Waitin
 
     A job takes what is free of the common slots, but waits for a fair part of them, since its pool never grows.
     Those behind it wait with it, so nobody starves; a small job may pass it only in the kept slots. Small jobs that
-    wait together share the slots evenly: one that had all of them would cost the others mostly the time in which its
-    classifiers start.
+    stand one behind the other share what is free: one that had all of it would cost the others mostly the time in which
+    its classifiers start.
     """
     common = capacity.slots - capacity.kept
     free_common = common - sum(each.slots for each in running if not each.in_kept)
     free_kept = capacity.kept - sum(each.slots for each in running if each.in_kept)
-    fair = max(common // _FAIR_PART, 1)
-    even = max(common // max(sum(job.small for job in queue), 1), 1)
     admitted: list[Admission] = []
-    for job in queue:
-        most = min(job.wanted, even) if job.small else job.wanted
-        if free_common >= min(most, fair):
-            slots = min(most, free_common)
-            free_common -= slots
-            admitted.append(Admission(job.job_id, slots, in_kept=False))
-            continue
-        free_common = 0
-        if job.small and free_kept > 0:
-            free_kept -= 1
-            admitted.append(Admission(job.job_id, 1, in_kept=True))
+    for small, neighbours in groupby(queue, key=lambda job: job.small):
+        jobs = list(neighbours)
+        least = max(common // max(_FAIR_PART, len(jobs) if small else 0), 1)
+        for place, job in enumerate(jobs):
+            needed = min(job.wanted, least)
+            if free_common >= needed:
+                share = _even_share(free_common, jobs[place:]) if small else free_common
+                slots = min(job.wanted, max(share, needed))
+                free_common -= slots
+                admitted.append(Admission(job.job_id, slots, in_kept=False))
+                continue
+            free_common = 0
+            if small and free_kept > 0:
+                free_kept -= 1
+                admitted.append(Admission(job.job_id, 1, in_kept=True))
     return admitted
+
+
+def _even_share(free: int, jobs: Sequence[Waiting]) -> int:
+    """How many of the free slots each job may have that can use so many, so that none stays free that one could use."""
+    remaining = free
+    for place, wanted in enumerate(sorted(job.wanted for job in jobs)):
+        left = len(jobs) - place
+        if wanted * left > remaining:
+            return remaining // left
+        remaining -= wanted
+    return free

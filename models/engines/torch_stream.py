@@ -118,7 +118,8 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A batch in (pinned) main memory, and what its rows are. ``repeats``: two of them are windows of one text."""
+    """A batch in (pinned) main memory, and what its rows are. ``repeats``: two of them are windows of one text, asked
+    the same question."""
 
     tensors: tuple[Any, Any, Any]
     rows: _Rows
@@ -210,14 +211,14 @@ class TextStream:
                 unfinished[first : first + len(portion)] += np.bincount(windows.owners, minlength=len(portion))
             for place, (question, windows) in enumerate(zip(questions, cut, strict=True)):
                 for width, chosen in self._buckets.by_width(windows.lengths + question.count):
-                    waiting[width].append(_rows(windows, chosen, width, question, place, first))
                     full = self._buckets.rows(width)
-                    if sum(map(len, waiting[width])) >= full:
-                        rows = _Rows.joined(waiting[width])
-                        whole = len(rows) - len(rows) % full
-                        for start in range(0, whole, full):
-                            yield self._stage(rows.part(start, start + full), width)
-                        waiting[width] = [rows.part(whole)] if whole < len(rows) else []
+                    for start in range(0, len(chosen), full):
+                        some = chosen[start : start + full]
+                        waiting[width].append(_rows(windows, some, width, question, place, first))
+                        if sum(map(len, waiting[width])) >= full:
+                            rows = _Rows.joined(waiting[width])
+                            yield self._stage(rows.part(0, full), width)
+                            waiting[width] = [rows.part(full)] if len(rows) > full else []
             first += len(portion)
         for width, parts in reversed(waiting.items()):
             if parts:

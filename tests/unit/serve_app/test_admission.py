@@ -43,11 +43,37 @@ def test_a_small_job_alone_takes_all_common_slots_that_it_can_use() -> None:
     assert admit(Capacity(17, 1), [], [large("b", 4), small("a", 30)])[1] == Admission("a", 12, in_kept=False)
 
 
-def test_small_jobs_that_wait_together_share_the_slots() -> None:
-    two = admit(Capacity(17, 1), [], [small("a", 30), small("b", 30)])
-    assert two == [Admission("a", 8, in_kept=False), Admission("b", 8, in_kept=False)]
-    many = admit(Capacity(17, 1), [], [small(str(number), 30) for number in range(32)])
+def slots_of(capacity: Capacity, running: list[Running], queue: list[Waiting]) -> dict[str, int]:
+    """Of the jobs that are admitted to common slots."""
+    return {each.job_id: each.slots for each in admit(capacity, running, queue) if not each.in_kept}
+
+
+def test_small_jobs_that_wait_together_share_the_slots_and_leave_none_free() -> None:
+    capacity = Capacity(17, 1)
+    assert slots_of(capacity, [], [small("a", 30), small("b", 30)]) == {"a": 8, "b": 8}
+    assert slots_of(capacity, [], [small("a", 30), small("b", 1)]) == {"a": 15, "b": 1}
+    assert sorted(slots_of(capacity, [], [small(name, 30) for name in "abcdefghi"]).values()) == [1, 1, *[2] * 7]
+    assert slots_of(Capacity(4, 1), [], [small("a", 30), small("b", 30)]) == {"a": 1, "b": 2}
+    many = admit(capacity, [], [small(str(number), 30) for number in range(32)])
     assert many == [Admission(str(number), 1, in_kept=number == 16) for number in range(17)]
+
+
+def test_what_is_free_is_shared_and_not_begun_with_a_crumb_unless_many_wait() -> None:
+    capacity, running = Capacity(17, 1), [Running(10, in_kept=False)]
+    assert slots_of(capacity, running, [small("a", 30), small("b", 30)]) == {"a": 4}
+    many = slots_of(capacity, running, [small(str(number), 30) for number in range(16)])
+    assert many == {str(number): 1 for number in range(6)}
+
+
+def test_a_small_job_shares_with_none_behind_a_large_one() -> None:
+    assert slots_of(Capacity(17, 1), [], [small("a", 30), large("b"), small("c", 30)]) == {"a": 16}
+
+
+@given(slots=st.integers(1, 40), wanted=st.lists(st.integers(1, 50), min_size=1, max_size=50))
+def test_small_jobs_leave_no_slot_free_that_one_of_them_could_use(slots: int, wanted: list[int]) -> None:
+    queue = [small(str(number), each) for number, each in enumerate(wanted)]
+    admitted = slots_of(Capacity(slots + 1, 1), [], queue)
+    assert sum(admitted.values()) == slots or admitted == {job.job_id: job.wanted for job in queue}
 
 
 def test_one_slot_runs_one_job_at_a_time_in_order() -> None:
