@@ -51,18 +51,11 @@ _RECEIPT_SCHEMA = pa.schema(
 class RangeSource(Datasource):
     """One read task, and one row, a range: its number and the bytes of the lines it owns."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        job: JobInput,
-        ranges: Sequence[PlannedRange],
-        prefetched: bytes | None,
-    ) -> None:
+    def __init__(self, store: ObjectStore, job: JobInput, ranges: Sequence[PlannedRange]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._store = store
         self._job = job
         self._ranges = ranges
-        self._prefetched = prefetched
 
     def get_name(self) -> str:
         return "Ranges"
@@ -87,13 +80,9 @@ class RangeSource(Datasource):
     def _reader(self, planned: PlannedRange) -> Callable[[], Iterable[pa.Table]]:
         # A function that closes over small values: the source itself would travel with every task.
         store, job = self._store, self._job
-        known = None if self._prefetched is None else _read_lines(store, job, planned, self._prefetched)
 
         def read() -> Iterable[pa.Table]:
-            lines = _read_lines(store, job, planned, None) if known is None else known
-            yield pa.table(
-                {"index": pa.array([planned.index], pa.int32()), "data": pa.array([lines], pa.large_binary())}
-            )
+            yield _block(store, job, planned, None)
 
         return read
 
@@ -212,14 +201,19 @@ def classify_ranges(
     configure_ray_data()
     resources: dict[str, Any] = {**classifier_resources(settings, config.model)}
     pool = min(classifiers, len(ranges))
-    dataset = ray.data.read_datasource(
-        RangeSource(store, job, ranges, prefetched),
-        override_num_blocks=len(ranges),
-        num_cpus=_IO_CPUS,
-        # A range is read in a fraction of the time that it takes to classify. More tasks at once would only start more
-        # processes, which take longer to start than a small job to classify.
-        compute=TaskPoolStrategy(size=pool),
-    ).map_batches(
+    if prefetched is None:
+        read = ray.data.read_datasource(
+            RangeSource(store, job, ranges),
+            override_num_blocks=len(ranges),
+            num_cpus=_IO_CPUS,
+            # A range is read in a fraction of the time that it takes to classify. More tasks at once would only start
+            # more processes.
+            compute=TaskPoolStrategy(size=pool),
+        )
+    else:
+        # A task would do no more than hand on what is here, in a process that takes seconds to start.
+        read = ray.data.from_blocks([_block(store, job, planned, prefetched) for planned in ranges])
+    dataset = read.map_batches(
         ClassifierActor,
         batch_size=1,
         batch_format="pyarrow",
@@ -245,5 +239,6 @@ def configure_ray_data() -> None:
     context.max_consecutive_actor_init_deaths = 3
 
 
-def _read_lines(store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None) -> bytes:
-    return read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
+def _block(store: ObjectStore, job: JobInput, planned: PlannedRange, prefetched: bytes | None) -> pa.Table:
+    lines = read_lines_of(planned.byte_range(), job.version.size, job.reader(store, prefetched))
+    return pa.table({"index": pa.array([planned.index], pa.int32()), "data": pa.array([lines], pa.large_binary())})

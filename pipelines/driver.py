@@ -103,7 +103,7 @@ class JobDriver(JobObserver):
         """Answers once the process is up."""
 
     def prepare(self) -> None:
-        """Load what every job needs, here and in a process of this driver's own that waits for a job's input."""
+        """Load what every job needs."""
         warm_up(self._store, self._settings)
 
     def begin_range(self, index: int) -> Attempt:
