@@ -30,15 +30,14 @@ from typing import Any
 
 from benchmarks.random_models import ENGINES, SHAPES, save_random_model
 from benchmarks.texts import generated
-from models.engines.minilm import WEIGHTS
+from models.engines import minilm
 from models.engines.torch_device import TorchDevice
 from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.lookahead import Waits
 from models.processors import usable_processors
 from models.registry import load_engine, load_token_counter
 from models.task import ClassificationTask
-from models.tokenization import TextTokenizer
-from models.weights import locate, model_folder
+from models.weights import model_folder
 
 LABELS = ("billing problem", "delivery", "technical issue", "praise", "sport", "business news")
 TARGET_BYTES = 5 * 2**30
@@ -150,7 +149,7 @@ def _fed(texts: list[str]) -> float:
         return torch.zeros(len(batch.ids), _OUTPUTS)
 
     shapes = Buckets.up_to(_WINDOW, TorchDevice("cuda", torch.bfloat16))
-    tokenizer = TextTokenizer(locate(WEIGHTS, None, ("tokenizer.json",))["tokenizer.json"], literal=True)
+    tokenizer = minilm.load_token_counter(None)
     stream = TextStream(tokenizer, forward, TorchDevice("cpu", torch.float32), _WINDOW, shapes, Waits())
     start = time.perf_counter()
     _, tokens = stream.read(texts, [special_tokens(tokenizer, 0)])

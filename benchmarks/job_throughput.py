@@ -32,12 +32,10 @@ _SETTLE_SECONDS = 8.0
 
 def bare_engine(engine: str, items: list[str]) -> dict[str, Any]:
     """Seconds and tokens of the engine alone on the same texts, loaded and warm."""
-    from models.registry import load_engine
     from models.task import ClassificationTask
+    from pipelines.engines import engine_for
 
-    classifier = load_engine(engine, weights=Settings().weights_of(engine)).bind(
-        ClassificationTask(labels=tuple(LABELS))
-    )
+    classifier = engine_for(Settings(), engine).bind(ClassificationTask(labels=tuple(LABELS)))
     classifier.classify(items[:200])
     began = time.perf_counter()
     predictions = classifier.classify(items)

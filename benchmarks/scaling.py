@@ -95,7 +95,7 @@ class _Run:
         while (state := self._client.batches.retrieve(job.job_id)).status == "processing":
             self.seen.append((time.time(), state.requests_completed))
             time.sleep(self._poll_seconds)
-        if state.completed_at is None:
+        if state.status != "completed" or state.completed_at is None:
             raise SystemExit(f"A job ended as {state.status}: {state.error}")
         # This machine's clock too; the last poll may have come seconds later.
         self.ended = state.completed_at.timestamp()

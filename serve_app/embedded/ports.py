@@ -11,6 +11,7 @@ from serve_app.embedded.exceptions import EmbeddedStackError
 _LOWEST = 20_000
 """Below are the ports of Ray's workers."""
 _LEAST = 1_000
+"""Fewer ports than these are too few to draw from."""
 _TRIES = 100
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_LOWEST = 32_768

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from pipelines import warm_up as module
+from pipelines.dataset import configure_ray_data
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from pipelines.warm_up import warm_up
@@ -27,7 +28,10 @@ def test_a_node_without_cpus_asks_the_cluster_for_none(monkeypatch: pytest.Monke
     def refused(*_: Any) -> None:
         raise AssertionError("a task would bring a worker node up, or fail for want of its rights")
 
+    # Loads code of Ray Data that makes remote functions.
+    configure_ray_data()
     monkeypatch.setattr(module, "node_resources", lambda: {"node:__internal_head__": 1.0})
+    monkeypatch.setattr(module.ray, "remote", refused)
     monkeypatch.setattr(module.ray.data, "range", refused)
     store = AskedStore()
 
