@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import APIRouter, Depends, FastAPI, Request
 
 from pipelines.object_store import ObjectStore
@@ -41,18 +44,25 @@ async def health(request: Request) -> Health:
     return Health(version=request.app.version)
 
 
+@asynccontextmanager
+async def _at_work(calls: CallMeter, registry: RegistryClient) -> AsyncIterator[None]:
+    async with calls.flushing(), registry.kept():
+        yield
+
+
 def build_app(settings: Settings) -> FastAPI:
     """The ASGI application of one API replica. Stateless but for a short memory of API keys."""
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
     keys = KeyDirectory(store, settings.key_cache_seconds)
     usage = UsageLedger(store)
     calls = CallMeter(usage)
-    app = documented_app(lifespan=lambda _: calls.flushing())
+    registry = RegistryClient(settings.without_admin_key)
+    app = documented_app(lifespan=lambda _: _at_work(calls, registry))
     app.state.services = Services(
         settings=settings,
         store=store,
         keys=keys,
-        registry=RegistryClient(settings.without_admin_key),
+        registry=registry,
         classifiers=ClassifierRepository(store),
         usage=usage,
         calls=calls,

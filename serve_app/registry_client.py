@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import ray
@@ -18,7 +21,10 @@ from serve_app.registry import ACTOR_NAME, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
+logger = logging.getLogger(__name__)
+
 _TIMEOUT_SECONDS = 20.0
+_KEEP_SECONDS = 10.0
 
 
 def connect_registry(settings: Settings) -> Any:
@@ -49,6 +55,25 @@ class RegistryClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._actor: Any = None
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """See to it that there is a registry, whether or not anybody calls: after a new start of the cluster it has
+        jobs to go on with, and to sweep what has expired.
+        """
+        task = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(connect_registry, self._settings)
+            except Exception:
+                logger.exception("the job registry could not be started; trying again")
+            await asyncio.sleep(_KEEP_SECONDS)
 
     async def create(
         self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None

@@ -27,7 +27,6 @@ from serve_app.embedded.ports import free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, metrics_url
 from serve_app.embedded.state import StackState, read_state
 from serve_app.proxy_answers import configure_proxy
-from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
 from tests.chaos.announcement import Announcement
 
@@ -61,7 +60,6 @@ def main() -> None:
                 cluster.add_node(num_cpus=1, **_NODE)
             signal.signal(signal.SIGUSR1, lambda _number, _frame: cluster.add_node(num_cpus=1, **_NODE))
             ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
-            ray.get(connect_registry(settings).ping.remote())
             serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": state.http_port})
             serve.run(build({}), name=APPLICATION_NAME, route_prefix="/")
             key = create_key(store, state.account)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.embedded.gateway import S3Gateway
@@ -75,6 +77,7 @@ class LocalNodes:
             for pid in [*descendants(node.pid), node.pid]:
                 kill_if_alive(pid)
             node.wait()
+        self._started.clear()
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +102,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-def test_the_start_commands_bring_up_a_cluster_that_makes_keys_and_runs_a_job(
-    nodes: LocalNodes, storage: Settings
-) -> None:
+@pytest.fixture(scope="module")
+def client(nodes: LocalNodes, storage: Settings) -> Iterator[httpx.Client]:
+    """The API of the running cluster, with a key that the admin key has made."""
     config = serve_config()
     config["http_options"] |= {"host": "127.0.0.1", "port": nodes.http}
     config["applications"][0]["args"] = {
@@ -111,34 +114,58 @@ def test_the_start_commands_bring_up_a_cluster_that_makes_keys_and_runs_a_job(
         "models": ["static"],
     }
     (nodes.home / "serve.yaml").write_text(yaml.safe_dump(config))
+    admin_key = secrets.token_hex(32)
+    (nodes.home / ".labelworks_admin_key").write_text(admin_key + "\n")
+    _start_cluster(nodes)
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{nodes.http}", headers={"Authorization": f"Bearer {admin_key}"}, timeout=30
+    ) as client:
+        _wait_until(lambda: _is_healthy(client))
+        made = client.post("/v1/keys", json={"account": "acme"})
+        assert made.status_code == 201, made.text
+        client.headers["Authorization"] = f"Bearer {made.json()['key']}"
+        yield client
+
+
+def test_the_start_commands_bring_up_a_cluster_that_makes_keys_and_runs_a_job(client: httpx.Client) -> None:
+    job_id = create_uploaded(client, b'{"text":"good"}\n{"text":"bad"}\n')
+    start(client, job_id)
+    state = wait_for(client, job_id, has_ended, seconds=120)
+    assert (state["status"], state["requests_completed"]) == ("completed", 2), state
+
+
+def test_a_job_goes_on_when_a_lost_cluster_is_started_again_though_nobody_calls(
+    client: httpx.Client, nodes: LocalNodes, storage: Settings
+) -> None:
+    store = ObjectStore(storage)
+    job_id = create_uploaded(client, b'{"text":"good"}\n' * 200_000)
+    record = JobPaths("acme", job_id).record
+    start(client, job_id)
+    nodes.stop()
+    assert json.loads(store.get(record))["status"] == "processing"
+
+    _start_cluster(nodes)
+
+    _wait_until(lambda: json.loads(store.get(record))["status"] == "completed")
+
+
+def _start_cluster(nodes: LocalNodes) -> None:
     _, head, deploy = cluster()["head_start_ray_commands"]
     _, worker = cluster()["worker_start_ray_commands"]
     assert (OPERATIONS / "serve.yaml").name in deploy
-    admin_key = secrets.token_hex(32)
-    (nodes.home / ".labelworks_admin_key").write_text(admin_key + "\n")
-
     nodes.start_node(head, cpus=0)
     nodes.run(deploy)
     nodes.start_node(worker, cpus=1)
 
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{nodes.http}", headers={"Authorization": f"Bearer {admin_key}"}, timeout=30
-    ) as client:
-        _wait_until_healthy(client)
-        made = client.post("/v1/keys", json={"account": "acme"})
-        assert made.status_code == 201, made.text
-        client.headers["Authorization"] = f"Bearer {made.json()['key']}"
-        job_id = create_uploaded(client, b'{"text":"good"}\n{"text":"bad"}\n')
-        start(client, job_id)
-        state = wait_for(client, job_id, has_ended, seconds=120)
-        assert (state["status"], state["requests_completed"]) == ("completed", 2), state
+
+def _is_healthy(client: httpx.Client) -> bool:
+    with suppress(httpx.TransportError):
+        return client.get("/health").status_code == 200
+    return False
 
 
-def _wait_until_healthy(client: httpx.Client) -> None:
+def _wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(httpx.TransportError):
-            if client.get("/health").status_code == 200:
-                return
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in time"
         time.sleep(0.3)
-    raise AssertionError("the API did not answer")

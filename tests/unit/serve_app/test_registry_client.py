@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorUnavailableError
+from ray.exceptions import ActorUnavailableError, RayError
 
 from pipelines.exceptions import KeyUncertain, Unavailable
 from pipelines.settings import Settings
@@ -50,3 +50,24 @@ def test_a_key_that_may_have_been_stored_is_not_asked_for_again_but_named(regist
         asyncio.run(registry.add_key(issued.key, issued.key_hash))
     assert uncertain.value.details == {"id": issued.key.id}
     assert not isinstance(uncertain.value, Unavailable)
+
+
+def test_a_registry_is_started_without_any_call_and_where_that_fails_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    def connect(_: Settings) -> None:
+        tried.append("")
+        if len(tried) == 1:
+            raise RayError("the cluster is not there yet")
+
+    monkeypatch.setattr(registry_client, "connect_registry", connect)
+    monkeypatch.setattr(registry_client, "_KEEP_SECONDS", 0.001)
+
+    async def replica() -> None:
+        async with RegistryClient(Settings()).kept():
+            while len(tried) < 3:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(replica(), 10))
