@@ -128,7 +128,7 @@ def _settings(classifiers: int) -> dict[str, str]:
         SECONDS_PER_TEXT: str(1 / _TEXTS_PER_SECOND),
         "LABELWORKS_CLASSIFIER_CPUS": "0.4",
         # One more, since one is kept for small jobs while a large one runs, and no more than one.
-        "LABELWORKS_CLASSIFIER_SLOTS": str(classifiers + 1),
+        "LABELWORKS_CPU_CLASSIFIER_SLOTS": str(classifiers + 1),
         "LABELWORKS_KEPT_SLOTS_SHARE": "0",
         "LABELWORKS_CLASSIFIERS_PER_JOB": str(classifiers),
         "LABELWORKS_RANGE_MIN_BYTES": str(_RANGE_SECONDS * _TEXTS_PER_SECOND * len(_LINE)),

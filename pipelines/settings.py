@@ -56,10 +56,11 @@ class Settings(BaseSettings):
     classifier_threads: int | None = Field(
         None, ge=1, description="Of one classifier; none: those of its job that fit on a node share its processors."
     )
-    classifier_slots: int | None = Field(
-        None,
-        ge=1,
-        description="Classifiers at once on GPUs, and on CPUs; none: what the cluster holds now.",
+    gpu_classifier_slots: int | None = Field(
+        None, ge=1, description="Classifiers at once on GPUs; none: what the cluster holds now."
+    )
+    cpu_classifier_slots: int | None = Field(
+        None, ge=1, description="Classifiers at once on CPUs; none: what the cluster holds now."
     )
     kept_slots_share: float = Field(0.25, ge=0, lt=1, description="Share of the slots kept for small jobs.")
     small_job_bytes: int = Field(16 * MIB, ge=0, description="Input size up to which a job counts as small.")

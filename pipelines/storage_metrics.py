@@ -24,11 +24,13 @@ def count_calls(client: Any) -> None:
 
 
 def outcome_of(status: int) -> str:
-    """``ok``, ``missing`` (404, which asking for what may not be there often is), ``refused`` (other 4xx) or ``failed``
-    (5xx).
+    """``ok``, ``missing`` (404, which asking for what may not be there often is), ``denied`` (401 and 403: a right is
+    missing), ``refused`` (other 4xx: an object that has changed, most often) or ``failed`` (5xx).
     """
     if status == 404:
         return "missing"
+    if status in (401, 403):
+        return "denied"
     return "failed" if status >= 500 else "refused" if status >= 400 else "ok"
 
 

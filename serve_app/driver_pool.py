@@ -133,8 +133,9 @@ def slots_now(settings: Settings) -> dict[bool, int]:
 def classifier_slots(settings: Settings, resources: Mapping[str, float], on_gpu: bool) -> int:
     """How many classifiers a cluster with these resources runs at once on its GPUs, or on its CPUs, some of which
     are left to reading and writing."""
-    if settings.classifier_slots is not None:
-        return settings.classifier_slots
+    told = settings.gpu_classifier_slots if on_gpu else settings.cpu_classifier_slots
+    if told is not None:
+        return told
     if on_gpu:
         return max(int(resources.get("GPU", 0)) // settings.classifier_gpus, 1)
     return max(int((resources.get("CPU", 1.0) - _IO_CPUS) / settings.classifier_cpus), 1)

@@ -17,14 +17,16 @@ from pipelines.engines import classifier_resources, runs_on_gpu
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
+from serve_app.doctor.versions import examine_versions
 from serve_app.doctor.workers import examine_workers
 from serve_app.driver_pool import classifier_slots
 from serve_app.registry import ACTOR_NAME
-from serve_app.spare_drivers import NAMESPACE
+from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 _NODE_SECONDS = 180.0
+_ON_HEAD = "on the head, which answers previews"
 
 
 def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
@@ -47,9 +49,14 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
         yield examine_room(settings, [node["Resources"] for node in _living_nodes()])
         yield _registry()
         for model in settings.models:
-            yield _engine_on_a_node(settings, model)
-        # Last: the engines may have brought nodes up.
-        yield from examine_workers(settings, _living_nodes())
+            yield _engine(settings, model, "on a node", classifier_resources(settings, model))
+        # The engines may have brought nodes up.
+        nodes = _living_nodes()
+        if not settings.preview_gpus and not _head_classifies(nodes):
+            for model in settings.models:
+                yield _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES})
+        yield from examine_versions(settings, nodes)
+        yield from examine_workers(settings, nodes)
     finally:
         ray.shutdown()
 
@@ -109,9 +116,13 @@ def _registry() -> Finding:
     return Finding("job registry", True, f"answers (epoch {epoch})")
 
 
-def _engine_on_a_node(settings: Settings, model: str) -> Finding:
-    needs: dict[str, Any] = {**classifier_resources(settings, model)}
-    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, "on a node")
+def _head_classifies(nodes: Sequence[Mapping[str, Any]]) -> bool:
+    """Then its engines have been tried as those of a node."""
+    return any(node["Resources"].get("CPU") for node in nodes if HEAD_RESOURCES.keys() <= node["Resources"].keys())
+
+
+def _engine(settings: Settings, model: str, where: str, needs: Mapping[str, Any]) -> Finding:
+    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, where)
     try:
         finding: Finding = ray.get(found, timeout=_NODE_SECONDS)
     except GetTimeoutError:
@@ -124,5 +135,5 @@ def _engine_on_a_node(settings: Settings, model: str) -> Finding:
             " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
         )
     except RayError as error:
-        return Finding(f"engine {model}", False, f"on a node: {error}", "Look at the node's logs.")
+        return Finding(f"engine {model}", False, f"{where}: {error}", "Look at the node's logs.")
     return finding

@@ -35,6 +35,7 @@ def examine_engine(settings: Settings, model: str, where: str) -> Finding:
 
 def _advice(model: str) -> str:
     return (
-        f"Install what {model!r} needs on every node that classifies (pip install 'labelworks[server,{model}]' and its"
-        " weights, or their folder in LABELWORKS_MODEL_WEIGHTS), or take it out of LABELWORKS_MODELS."
+        f"Install what {model!r} needs on every node that classifies and on the head, which answers previews"
+        f" (pip install 'labelworks[server,{model}]' and its weights, or their folder in LABELWORKS_MODEL_WEIGHTS), or"
+        " take it out of LABELWORKS_MODELS."
     )

@@ -8,20 +8,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from pipelines.exceptions import LabelworksError
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectInfo, ObjectStore
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
 from serve_app.doctor.finding import Finding
+from serve_app.doctor.nodes import ask_nodes, classifying
 from serve_app.doctor.storage import examine_clock
 
-# A process on the node may have to start for it.
-_ANSWER_SECONDS = 90.0
 _LINE = b'{"text":"doctor"}\n'
 _ADVICE = (
     "Compare the policy of the node's role with serve_app/operations/worker-policy.json, and see that the node has a"
@@ -31,7 +26,7 @@ _ADVICE = (
 
 def examine_workers(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     """Has each of Ray's ``nodes`` that offers CPUs or GPUs do in the bucket what jobs do. Leaves nothing behind."""
-    workers = [node for node in nodes if node["Resources"].get("CPU") or node["Resources"].get("GPU")]
+    workers = classifying(nodes)
     if not workers:
         yield Finding(
             "storage on workers",
@@ -97,25 +92,16 @@ def examine_storage_from(
 def _examine_each(
     store: ObjectStore, paths: JobPaths, given: ObjectInfo, workers: Sequence[Mapping[str, Any]]
 ) -> Iterator[Finding]:
-    asked = {}
-    for index, worker in enumerate(workers):
-        here = NodeAffinitySchedulingStrategy(worker["NodeID"], soft=False)
-        # No CPU: jobs may have them all.
-        task = ray.remote(examine_storage_from).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
-        name: str = worker["NodeManagerHostname"]
-        asked[task.remote(name, store, paths, given, index)] = name
-    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
-    for answer in silent:
-        ray.cancel(answer, force=True)
-    for answer, name in asked.items():
-        if answer in silent:
-            yield _unanswered(name, f"the check was not done within {_ANSWER_SECONDS:.0f} s")
-            continue
-        try:
-            yield from ray.get(answer)
-        except RayError as error:
-            yield _unanswered(name, f"the check ended with {type(error).__name__}")
-
-
-def _unanswered(node: str, found: str) -> Finding:
-    return Finding(f"storage on node {node}", False, found, "Look at the node's logs, and whether it is overloaded.")
+    asked = [
+        (worker, (worker["NodeManagerHostname"], store, paths, given, index)) for index, worker in enumerate(workers)
+    ]
+    for answer in ask_nodes(examine_storage_from, asked):
+        if answer.failure:
+            yield Finding(
+                f"storage on node {answer.node}",
+                False,
+                answer.failure,
+                "Look at the node's logs, and whether it is overloaded.",
+            )
+        else:
+            yield from answer.value

@@ -5,6 +5,7 @@ import importlib
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
 
+from pipelines.settings import Settings
+from serve_app.admission import Capacity
+from serve_app.driver_pool import classifier_slots
 from serve_app.proxy_answers import PROXY_CALLBACK, PROXY_CALLBACK_VARIABLE
 from tests.unit.operations.cluster_files import ROOT, cluster, serve_config
 
@@ -42,6 +46,14 @@ def arguments_of(program: str) -> list[list[str]]:
     """The arguments of every call of a program of the virtual environment."""
     path = f"{REMOTE_ROOT}/.venv/bin/{program}"
     return [shlex.split(command.partition(path)[2]) for command in commands() if path in command]
+
+
+def mounted() -> list[str]:
+    """What of this repository a node gets."""
+    mounts: dict[str, str] = cluster()["file_mounts"]
+    of_repository = {remote: local for remote, local in mounts.items() if remote.startswith(REMOTE_ROOT)}
+    assert all(remote == f"{REMOTE_ROOT}/{local}" for remote, local in of_repository.items())
+    return list(of_repository.values())
 
 
 def node_config(node_type: str) -> dict[str, Any]:
@@ -114,7 +126,17 @@ def test_the_job_registry_counts_the_gpus_that_the_cluster_can_have() -> None:
     gpus = sum(each["max_workers"] * each["resources"].get("GPU", 0) for each in types if "max_workers" in each)
     settings = serve_config()["applications"][0]["args"]
 
-    assert settings["classifier_slots"] * settings["classifier_gpus"] == gpus
+    assert settings["gpu_classifier_slots"] * settings["classifier_gpus"] == gpus
+
+
+def test_one_large_cpu_job_asks_for_more_than_one_worker_holds_and_all_jobs_for_no_more_than_there_may_be() -> None:
+    worker = cluster()["available_node_types"]["cpu-worker"]
+    settings = Settings(**serve_config()["applications"][0]["args"])
+    slots = classifier_slots(settings, {}, on_gpu=False)
+    for_large_jobs = slots - Capacity.of(slots, settings.kept_slots_share).kept
+
+    assert for_large_jobs * settings.classifier_cpus > worker["resources"]["CPU"]
+    assert slots * settings.classifier_cpus < worker["max_workers"] * worker["resources"]["CPU"]
 
 
 def test_every_call_of_ray_and_serve_is_one_that_their_command_lines_parse() -> None:
@@ -179,12 +201,33 @@ def test_the_proxys_own_answers_are_in_the_contracts_shape() -> None:
 
 
 def test_every_file_that_a_command_names_is_in_the_repository() -> None:
-    assert cluster()["file_mounts"][REMOTE_ROOT] == "."
     named = [word for command in commands() for word in shlex.split(command) if word.startswith(REMOTE_ROOT + "/")]
     files = [word.removeprefix(REMOTE_ROOT + "/") for word in named if "/.venv/" not in word]
 
     assert files
     assert [name for name in files if not (ROOT / name).exists()] == []
+    assert [name for name in files if not any((ROOT / name).is_relative_to(ROOT / each) for each in mounted())] == []
+
+
+def test_a_node_gets_what_it_is_installed_from_and_nothing_else_of_the_folder(tmp_path: Path) -> None:
+    # Keys, customers' files and results lie in it too, beside the code.
+    for path in mounted():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).symlink_to(ROOT / path)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())
+
+    assert project["project"]["readme"] in mounted()
+    assert set(mounted()) == {
+        "Makefile",
+        "constraints.txt",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        *(name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]),
+    }
+    planned = subprocess.run(["make", "-n", "install"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (constraints,) = re.findall(r"--constraint (\S+)", planned)
+    assert (tmp_path / constraints).exists()
 
 
 def test_the_commands_that_make_runs_on_a_node_exist() -> None:
@@ -212,3 +255,10 @@ def declared_extras() -> set[str]:
     text = Path(ROOT / "pyproject.toml").read_text()
     section = text.partition("[project.optional-dependencies]")[2].partition("\n[project.scripts]")[0]
     return set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+
+
+def test_all_operators_share_one_key_pair_that_the_readme_makes() -> None:
+    # Of a key pair that the launcher made for one of them, another's launcher knows nothing, and replaces the head.
+    assert {node_config(each)["KeyName"] for each in NODE_TYPES} == {"labelworks"}
+    made = "aws ec2 create-key-pair --key-name labelworks --query KeyMaterial --output text"
+    assert f"{made} > {cluster()['auth']['ssh_private_key']}\n" in (ROOT / "README.md").read_text()

@@ -16,6 +16,9 @@ def test_a_cluster_that_has_no_gpu_yet_has_a_slot_whose_job_brings_one_up() -> N
     assert classifier_slots(Settings(classifier_gpus=1), {"CPU": 2.0}, on_gpu=True) == 1
 
 
-def test_the_operators_number_counts_for_both() -> None:
-    settings = Settings(classifier_gpus=1, classifier_slots=4)
-    assert classifier_slots(settings, CLUSTER, on_gpu=True) == classifier_slots(settings, CLUSTER, on_gpu=False) == 4
+def test_the_operators_number_counts_for_the_kind_that_it_is_of() -> None:
+    settings = Settings(classifier_gpus=1, gpu_classifier_slots=4)
+    assert classifier_slots(settings, CLUSTER, on_gpu=True) == 4
+    assert classifier_slots(settings, CLUSTER, on_gpu=False) == 31
+
+    assert classifier_slots(Settings(cpu_classifier_slots=3), CLUSTER, on_gpu=False) == 3

@@ -9,7 +9,7 @@ from serve_app.doctor.cluster import examine_room
 from serve_app.doctor.workers import examine_workers
 
 HEAD = {"CPU": 0.0}
-GPUS = Settings(models=("embedding", "minilm"), classifier_gpus=2, classifier_slots=4)
+GPUS = Settings(models=("embedding", "minilm"), classifier_gpus=2, gpu_classifier_slots=4)
 
 
 @pytest.mark.parametrize(
