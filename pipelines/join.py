@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from pipelines.object_store import ObjectStore
 
@@ -12,6 +14,9 @@ from pipelines.object_store import ObjectStore
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS = 10_000
 _THREADS = 4
+# What each thread holds of its part in memory; the rest of a larger one waits on disk.
+_SPOOLED_BYTES = 16 * 1024 * 1024
+_READ_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +40,28 @@ class JoinPart:
 
 
 def plan_join(shards: Sequence[Shard]) -> list[JoinPart]:
-    """Group shards, in order, into parts of at least ``MIN_PART_BYTES`` (the last may be smaller)."""
+    """Group shards, in order, into parts of at least ``MIN_PART_BYTES`` (the last may be smaller): of more where there
+    would be over ``MAX_PARTS`` of them.
+    """
+    parts = _grouped(shards, MIN_PART_BYTES)
+    if len(parts) <= MAX_PARTS:
+        return parts
+    # What is left over makes one more.
+    return _grouped(shards, -(-sum(shard.size for shard in shards) // (MAX_PARTS - 1)))
+
+
+def _grouped(shards: Sequence[Shard], least_bytes: int) -> list[JoinPart]:
     parts: list[JoinPart] = []
     gathered: list[Shard] = []
+    size = 0
     for shard in shards:
         gathered.append(shard)
-        if sum(each.size for each in gathered) >= MIN_PART_BYTES:
+        size += shard.size
+        if size >= least_bytes:
             parts.append(JoinPart(tuple(gathered)))
-            gathered = []
+            gathered, size = [], 0
     if gathered:
         parts.append(JoinPart(tuple(gathered)))
-    if len(parts) > MAX_PARTS:
-        raise ValueError(f"{len(parts)} parts are over S3's limit of {MAX_PARTS}")
     return parts
 
 
@@ -57,15 +72,19 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
     """
     parts = plan_join(shards)
     if len(parts) == 1:
-        store.put(target, _read(store, parts[0]), content_type="application/x-ndjson")
+        with _spool() as body:
+            _read(store, parts[0], body)
+            store.put(target, body, content_type="application/x-ndjson")
         return
     upload = store.begin_multipart(target)
 
     def send(number: int, part: JoinPart) -> None:
         if part.copied:
             upload.copy_part(number, part.shards[0].key, etag=part.shards[0].etag)
-        else:
-            upload.put_part(number, _read(store, part))
+            return
+        with _spool() as body:
+            _read(store, part, body)
+            upload.put_part(number, body)
 
     try:
         with ThreadPoolExecutor(_THREADS) as threads:
@@ -76,5 +95,12 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
         raise
 
 
-def _read(store: ObjectStore, part: JoinPart) -> bytes:
-    return b"".join(store.read_range(shard.key, 0, shard.size, etag=shard.etag) for shard in part.shards)
+def _spool() -> SpooledTemporaryFile[bytes]:
+    return SpooledTemporaryFile(_SPOOLED_BYTES)
+
+
+def _read(store: ObjectStore, part: JoinPart, body: IO[bytes]) -> None:
+    for shard in part.shards:
+        for start in range(0, shard.size, _READ_BYTES):
+            end = min(start + _READ_BYTES, shard.size)
+            body.write(store.read_range(shard.key, start, end, etag=shard.etag))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 T = TypeVar("T")
+Body = bytes | IO[bytes]
+"""What is stored: bytes, or a file, which is read from its beginning."""
 
 # What an interrupted body may lose of what had arrived.
 _STREAM_CHUNK = 64 * 1024
@@ -158,7 +160,7 @@ class ObjectStore:
     def put(
         self,
         key: str,
-        body: bytes,
+        body: Body,
         *,
         metadata: Mapping[str, str] | None = None,
         content_type: str = "application/json",
@@ -166,7 +168,7 @@ class ObjectStore:
         """Store ``body`` under ``key``, whole or not at all."""
         self._retried(
             lambda: self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=body, Metadata=metadata or {}, ContentType=content_type
+                Bucket=self._bucket, Key=key, Body=_from_start(body), Metadata=metadata or {}, ContentType=content_type
             )
         )
 
@@ -291,9 +293,9 @@ class MultipartUpload:
         self._target: dict[str, Any] = {"Bucket": store._bucket, "Key": key, "UploadId": upload_id}
         self._etags: dict[int, str] = {}
 
-    def put_part(self, number: int, body: bytes) -> None:
+    def put_part(self, number: int, body: Body) -> None:
         part = self._store._retried(
-            lambda: self._store._client.upload_part(**self._target, PartNumber=number, Body=body)
+            lambda: self._store._client.upload_part(**self._target, PartNumber=number, Body=_from_start(body))
         )
         self._etags[number] = part["ETag"]
 
@@ -331,6 +333,13 @@ class MultipartUpload:
         """Give the upload up; one that is not there any more is no error."""
         with suppress(ObjectMissing):
             self._store._retried(lambda: self._store._client.abort_multipart_upload(**self._target))
+
+
+def _from_start(body: Body) -> Body:
+    """The whole of it, whatever an earlier try has read."""
+    if not isinstance(body, bytes):
+        body.seek(0)
+    return body
 
 
 # Making one takes 0.2 s, and a task that is handed a store would make its own.

@@ -31,8 +31,13 @@ def cut_ranges(size: int, *, min_bytes: int, max_bytes: int, wanted: int) -> lis
 
     Depends on nothing but its arguments, so that the same file is cut in the same way on any cluster.
     """
-    step = min(max(-(-size // wanted), min_bytes), max_bytes)
+    step = _step(size, min_bytes, max_bytes, wanted)
     return [ByteRange(index, start, min(start + step, size)) for index, start in enumerate(range(0, size, step))]
+
+
+def count_ranges(size: int, *, min_bytes: int, max_bytes: int, wanted: int) -> int:
+    """``len(cut_ranges(...))`` without making them."""
+    return -(-size // _step(size, min_bytes, max_bytes, wanted))
 
 
 def read_lines_of(byte_range: ByteRange, size: int, read: ReadBytes) -> bytes:
@@ -63,6 +68,10 @@ def read_lines_of(byte_range: ByteRange, size: int, read: ReadBytes) -> bytes:
             break
         pieces.append(chunk)
     return b"".join(pieces)
+
+
+def _step(size: int, min_bytes: int, max_bytes: int, wanted: int) -> int:
+    return min(max(-(-size // wanted), min_bytes), max_bytes)
 
 
 def _forward(position: int, limit: int, read: ReadBytes) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
-from pipelines.ranges import ByteRange, cut_ranges
+from pipelines.ranges import count_ranges, cut_ranges
 from pipelines.results import bounded_range_bytes
 from pipelines.scan import require_ndjson
 from pipelines.scan_input import scan_input
@@ -127,16 +127,15 @@ def run_job(
 
 def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
     """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
-    return len(_cut(size, settings, config))
+    return count_ranges(size, **_range_sizes(settings, config))
 
 
-def _cut(size: int, settings: Settings, config: JobConfig) -> list[ByteRange]:
-    return cut_ranges(
-        size,
-        min_bytes=least_range_bytes(settings, config.model),
-        max_bytes=min(settings.range_max_bytes, bounded_range_bytes(config.task())),
-        wanted=settings.ranges_per_job,
-    )
+def _range_sizes(settings: Settings, config: JobConfig) -> dict[str, int]:
+    return {
+        "min_bytes": least_range_bytes(settings, config.model),
+        "max_bytes": min(settings.range_max_bytes, bounded_range_bytes(config.task())),
+        "wanted": settings.ranges_per_job,
+    }
 
 
 def _classifiers_arithmetic(settings: Settings, model: str) -> str:
@@ -175,7 +174,7 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
 def _plan(
     store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None, engine: str
 ) -> Plan:
-    ranges = _cut(job.version.size, settings, config)
+    ranges = cut_ranges(job.version.size, **_range_sizes(settings, config))
     scans = scan_input(store, settings, config.model, job, ranges, prefetched)
     require_ndjson(scans, job.reader(store, prefetched)(0, _HEAD_BYTES))
     return make_plan(job.version, ranges, scans, engine)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from pipelines import object_store
+from pipelines import join, object_store
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.layout import JobPaths
@@ -213,6 +213,22 @@ def test_shards_are_joined_in_order(store: ObjectStore, prefix: str, sizes: list
         shards.append(stored_shard(store, f"{prefix}shards/{index}"))
     join_shards(store, shards, prefix + "results")
     assert store.get(prefix + "results") == b"".join(bodies)
+    join_shards(store, shards, prefix + "results")
+    assert store.get(prefix + "results") == b"".join(bodies)
+
+
+@pytest.mark.parametrize("in_memory", [16 * MIB, 100], ids=["in memory", "on disk"])
+def test_more_large_shards_than_there_may_be_parts_are_joined_in_order(
+    store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(join, "MAX_PARTS", 3)
+    monkeypatch.setattr(join, "_SPOOLED_BYTES", in_memory)
+    monkeypatch.setattr(join, "_READ_BYTES", 2 * MIB)
+    bodies = [bytes([97 + index]) * (MIN_PART_BYTES + index) for index in range(5)]
+    shards = []
+    for index, body in enumerate(bodies):
+        store.put(f"{prefix}shards/{index}", body)
+        shards.append(stored_shard(store, f"{prefix}shards/{index}"))
     join_shards(store, shards, prefix + "results")
     assert store.get(prefix + "results") == b"".join(bodies)
 

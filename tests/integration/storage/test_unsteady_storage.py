@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from io import BytesIO
 
 import pytest
 
@@ -32,6 +33,8 @@ def test_each_call_is_tried_again_after_a_fault(
     key = prefix + "a"
     store.put(prefix + "b", b"b")
     calls: list[tuple[Callable[[], object], object]] = [
+        (lambda: unsteady_store.put(key, BytesIO(b"file")), None),
+        (lambda: unsteady_store.get(key), b"file"),
         (lambda: unsteady_store.put(key, b"body", metadata={"a": "1"}), None),
         (lambda: unsteady_store.get(key), b"body"),
         (lambda: unsteady_store.head(key).size, 4),

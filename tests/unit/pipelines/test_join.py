@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipelines import join
 from pipelines.join import MAX_PARTS, MIN_PART_BYTES, Shard, plan_join
 
 MIB = 1024 * 1024
@@ -54,7 +55,29 @@ def test_small_shards_share_a_part_and_the_rest_makes_a_small_last_one() -> None
     assert [part.copied for part in parts] == [False, True, False]
 
 
-def test_more_parts_than_s3_takes_are_refused() -> None:
-    assert len(plan_join(shards_of([MIN_PART_BYTES] * MAX_PARTS))) == MAX_PARTS == 10_000
-    with pytest.raises(ValueError, match="10001 parts are over S3's limit of 10000"):
-        plan_join(shards_of([MIN_PART_BYTES] * (MAX_PARTS + 1)))
+def test_as_many_large_shards_as_s3_takes_parts_are_all_copied() -> None:
+    parts = plan_join(shards_of([MIN_PART_BYTES] * MAX_PARTS))
+    assert len(parts) == MAX_PARTS == 10_000
+    assert all(part.copied for part in parts)
+
+
+@pytest.mark.parametrize("sizes", [[MIN_PART_BYTES], [1, MIN_PART_BYTES], [MIN_PART_BYTES, 64 * MIB, 2 * MIB]], ids=str)
+@pytest.mark.parametrize("count", [MAX_PARTS + 1, 2 * MAX_PARTS + 1, 110_000])
+def test_more_large_shards_than_s3_takes_parts_share_parts_of_like_sizes(sizes: list[int], count: int) -> None:
+    shards = shards_of((sizes * count)[: count * len(sizes)])
+    parts = plan_join(shards)
+    assert [shard for part in parts for shard in part.shards] == shards
+    assert len(parts) <= MAX_PARTS
+    mean = sum(shard.size for shard in shards) / MAX_PARTS
+    made = [sum(shard.size for shard in part.shards) for part in parts]
+    assert all(size >= MIN_PART_BYTES for size in made[:-1])
+    assert all(size <= 1.001 * mean + max(sizes) for size in made)
+
+
+@given(found=sizes, most=st.integers(2, 12))
+def test_any_shards_keep_their_order_in_the_parts_that_there_may_be(found: list[int], most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(join, "MAX_PARTS", most)
+        parts = plan_join(shards_of(found))
+    assert [shard for part in parts for shard in part.shards] == shards_of(found)
+    assert len(parts) <= most

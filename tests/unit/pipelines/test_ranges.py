@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines import ndjson, ranges
 from pipelines.ndjson import count_lines, parse_line, split_lines
-from pipelines.ranges import ByteRange, cut_ranges, read_lines_of
+from pipelines.ranges import ByteRange, count_ranges, cut_ranges, read_lines_of
 from tests.unit.pipelines.strategies import input_bytes
 
 SHORT_LIMIT = 50
@@ -191,6 +191,20 @@ def test_ranges_cover_the_file_without_gap_or_overlap(size: int, min_bytes: int,
     assert (cuts[-1].end if cuts else 0) == size
     assert all(0 < cut.end - cut.start <= max_bytes for cut in cuts)
     assert all(cut.end - cut.start >= min_bytes for cut in cuts[:-1])
+
+
+@given(
+    size=st.integers(0, 10**5),
+    min_bytes=st.integers(1, 10**4),
+    max_bytes=st.integers(1, 10**5),
+    wanted=st.integers(1, 300),
+)
+@example(size=0, min_bytes=1, max_bytes=1, wanted=1)
+@example(size=100, min_bytes=10, max_bytes=10, wanted=1)
+def test_counting_ranges_agrees_with_cutting_them(size: int, min_bytes: int, max_bytes: int, wanted: int) -> None:
+    assert count_ranges(size, min_bytes=min_bytes, max_bytes=max_bytes, wanted=wanted) == len(
+        cut_ranges(size, min_bytes=min_bytes, max_bytes=max_bytes, wanted=wanted)
+    )
 
 
 def test_a_small_file_is_cut_into_the_wanted_number_of_ranges() -> None:
