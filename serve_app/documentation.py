@@ -40,6 +40,9 @@ there again); over the limit it is a 429 with `Retry-After` in seconds.
 
 Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`.
 A field or a query parameter that a call does not know is a 422.
+
+A 503 asks for the call again. The first one may have been carried out all the same, above all where `details` has
+`"uncertain": true`: a 404 to a deletion that is repeated then means that it is done.
 """
 
 

@@ -46,7 +46,10 @@ def connect_registry(settings: Settings) -> Any:
 
 
 class _Unanswered(Unavailable):
-    """The registry may have carried the call out, or may yet do so."""
+    """The registry may have carried the call out, or may yet do so, which the answer tells as ``uncertain``."""
+
+    def __init__(self, message: str | None = None, *, uncertain: bool = True) -> None:
+        super().__init__(message, uncertain=uncertain)
 
 
 class RegistryClient:

@@ -35,6 +35,9 @@ _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _RETRIED_REPEATABLE_STATUSES = _RETRIED_STATUSES | {500}
 # A gateway that got no answer itself: the service may have carried the call out.
 _LOST_STATUSES = frozenset({502, 504})
+# After a 503 too: the service may have lost its registry's answer, or the storage's, and need not tell. To call a
+# deletion that was carried out a failure is worse than to call one done that found nothing.
+_UNCERTAIN_STATUSES = _LOST_STATUSES | {503}
 _NOT_READY = "There is no service at this address now: it is starting, or base_url names something else"
 _ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
@@ -102,7 +105,7 @@ def answered(
             after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
             if after is None or (at_most_once and answer.status in _LOST_STATUSES):
                 raise status_error(replace(answer, repeated=repeated), storage=storage)
-            repeated = repeated or answer.status in _LOST_STATUSES
+            repeated = repeated or answer.status in _UNCERTAIN_STATUSES
             delay = after
             logger.info("%s %s was answered with %s; next attempt in %.1f s", *_named(request), answer.status, delay)
         yield from sleep(delay)

@@ -19,11 +19,16 @@ from tests.unit.labelworks.fake_account import FakeAccount
 
 API_KEY = "lw_test"
 CREATED_AT = "2026-11-23T20:57:29.716180Z"
+LOST: list[dict[str, Any]] = [{"lose_answer": True}, {"lose_answer": True, "status": 503}]
+"""How a call that was carried out may seem not to have been, for ``misbehave``."""
 
 
 @dataclass
 class Misbehaviour:
-    """What happens to a request whose method and path contain ``when``, instead of or after its proper answer."""
+    """What happens to a request whose method and path contain ``when``, instead of or after its proper answer.
+
+    ``lose_answer``: it is carried out, and its answer is not sent; with ``status`` that is sent in its place.
+    """
 
     when: str
     status: int | None = None
@@ -228,6 +233,8 @@ def running_service() -> Iterator[FakeService]:
             if wrong is not None:
                 service.misbehaviours.remove(wrong)
             if wrong is not None and wrong.status is not None:
+                if wrong.lose_answer:
+                    service.answer(seen)
                 status, headers, body = _error(wrong.status, "TOLD_TO", "As told")
                 self._send(status, headers, body if wrong.body is None else wrong.body, extra=wrong.headers)
                 return

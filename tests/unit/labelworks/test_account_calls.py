@@ -10,7 +10,7 @@ import pytest
 
 from labelworks.errors import APIConnectionError, InputError, NotFoundError, ServerError
 from tests.unit.labelworks.conftest import Perform
-from tests.unit.labelworks.fake_service import FakeService
+from tests.unit.labelworks.fake_service import LOST, FakeService
 
 
 def test_a_classifier_gets_a_version_each_time_it_is_saved(perform: Perform) -> None:
@@ -55,11 +55,14 @@ def test_a_key_that_was_not_made_is_asked_for_again(perform: Perform, service: F
     assert perform("keys.create")().id == "key_0"
 
 
+@pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize(("group", "call"), [("classifiers", "delete"), ("keys", "revoke")])
-def test_a_lost_answer_to_a_deletion_is_no_error(perform: Perform, service: FakeService, group: str, call: str) -> None:
+def test_a_lost_answer_to_a_deletion_is_no_error(
+    perform: Perform, service: FakeService, group: str, call: str, how: dict[str, Any]
+) -> None:
     perform("classifiers.create")("key_0", labels=["a"])
     perform("keys.create")()
-    service.misbehave("DELETE", lose_answer=True)
+    service.misbehave("DELETE", **how)
     perform(f"{group}.{call}")("key_0")
     with pytest.raises(NotFoundError):
         perform(f"{group}.{call}")("key_0")

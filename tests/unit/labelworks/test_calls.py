@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from labelworks.errors import (
 )
 from labelworks.progress import Progress
 from tests.unit.labelworks.conftest import Perform
-from tests.unit.labelworks.fake_service import FakeService
+from tests.unit.labelworks.fake_service import LOST, FakeService
 
 TEXTS = b'{"text":"one two"}\n{"text":null}\n'
 
@@ -137,12 +138,13 @@ def test_waiting_for_a_job_that_was_not_started_is_an_error(perform: Perform, tm
         perform("batches.wait")(job_id)
 
 
-def test_a_lost_answer_to_cancel_is_no_conflict(perform: Perform, service: FakeService) -> None:
+@pytest.mark.parametrize("how", LOST)
+def test_a_lost_answer_to_cancel_is_no_conflict(perform: Perform, service: FakeService, how: dict[str, Any]) -> None:
     job = service.add_completed(b"{}\n")
     with pytest.raises(ConflictError):
         perform("batches.cancel")(job.job_id)
     job.status = "processing"
-    service.misbehave("/cancel", lose_answer=True)
+    service.misbehave("/cancel", **how)
     assert perform("batches.cancel")(job.job_id).error == "cancelled"
 
 
@@ -216,9 +218,10 @@ def test_a_second_start_is_a_conflict(perform: Perform, tmp_path: Path) -> None:
         perform("batches.start")(job_id)
 
 
-def test_a_lost_answer_to_delete_is_no_error(perform: Perform, service: FakeService) -> None:
+@pytest.mark.parametrize("how", LOST)
+def test_a_lost_answer_to_delete_is_no_error(perform: Perform, service: FakeService, how: dict[str, Any]) -> None:
     job = service.add_completed(b"{}\n")
-    service.misbehave("DELETE", lose_answer=True)
+    service.misbehave("DELETE", **how)
     perform("batches.delete")(job.job_id)
     assert not service.jobs
 

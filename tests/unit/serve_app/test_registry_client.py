@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import pickle
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pipelines.exceptions import KeyUncertain, Unavailable
 from pipelines.settings import Settings
 from serve_app import registry_client
 from serve_app.accounts import new_key
+from serve_app.errors import error_response
 from serve_app.registry_client import RegistryClient
 
 
@@ -42,6 +45,13 @@ def registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_call_that_may_be_repeated_is_asked_for_again(registry: RegistryClient) -> None:
     with pytest.raises(Unavailable):
         asyncio.run(registry.get("acme", "batch_1"))
+
+
+def test_clients_are_told_that_a_call_without_an_answer_may_have_been_carried_out(registry: RegistryClient) -> None:
+    with pytest.raises(Unavailable) as unanswered:
+        asyncio.run(registry.delete("acme", "batch_1"))
+    answer = error_response(pickle.loads(pickle.dumps(unanswered.value)))
+    assert (answer.status_code, json.loads(answer.body)["details"]) == (503, {"uncertain": True})
 
 
 def test_a_key_that_may_have_been_stored_is_not_asked_for_again_but_named(registry: RegistryClient) -> None:
