@@ -24,6 +24,10 @@ from pipelines.job import JobConfig, TaskConfig
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 MAX_LABELS = 200
+MAX_EXAMPLES = 20_000
+"""Of all labels together: each classifier of a job encodes them all, and fits its labels to them."""
+MAX_GUIDANCE_CHARACTERS = 1_000_000
+"""Of descriptions and examples together."""
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 _label: TypeAdapter[str] = TypeAdapter(Label)
@@ -47,10 +51,13 @@ class LabelFields(BaseModel):
     labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
         None, description="1 to 200 different labels of 1 to 100 characters."
     )
-    descriptions: dict[Label, Text] | None = Field(None, description="What a label means, by label.")
+    descriptions: dict[Label, Text] | None = Field(
+        None, description="What a label means, by label. With the examples, at most 1,000,000 characters."
+    )
     examples: dict[Label, list[Text]] | None = Field(
         None,
-        description="Texts that have a label, by label. Every model learns from them but `nli`, which ignores them.",
+        description="Texts that have a label, by label, at most 20,000 in all. Every model learns from them but `nli`,"
+        " which ignores them.",
     )
     source_type: str | None = Field(
         None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
@@ -72,8 +79,20 @@ class LabelFields(BaseModel):
             )
         return by_label
 
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _require_few_examples(cls, given: Any) -> Any:
+        by_label = given.values() if isinstance(given, dict) else ()
+        count = sum(len(texts) for texts in by_label if isinstance(texts, list))
+        if count > MAX_EXAMPLES:
+            raise FieldError(
+                "examples", f"examples has {count:,} texts for all labels together; the limit is {MAX_EXAMPLES:,}"
+            )
+        return given
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._require_few_characters()
         self.require_labels()
         for name in ("descriptions", "examples"):
             unknown = [label for label in getattr(self, name) or {} if label not in (self.labels or ())]
@@ -82,6 +101,16 @@ class LabelFields(BaseModel):
         if None not in (self.source_type, self.text_type) and self.source_type != self.text_type:
             raise FieldError("text_type", "text_type is an alias of source_type; send only one of them")
         return self
+
+    def _require_few_characters(self) -> None:
+        described = sum(map(len, (self.descriptions or {}).values()))
+        exemplified = sum(len(text) for texts in (self.examples or {}).values() for text in texts)
+        if described + exemplified > MAX_GUIDANCE_CHARACTERS:
+            raise FieldError(
+                "examples" if exemplified > described else "descriptions",
+                f"The texts of descriptions and examples have {described + exemplified:,} characters together; the"
+                f" limit is {MAX_GUIDANCE_CHARACTERS:,}",
+            )
 
     def require_labels(self) -> None:
         """Raises FieldError unless there are different labels."""

@@ -287,6 +287,21 @@ def test_a_client_that_hangs_up_while_sending_is_not_answered() -> None:
             "Keys of examples must be unique once they are trimmed; 'a' is there more than once",
         ),
         (
+            {"labels": ["a", "b"], "examples": {"a": ["x"] * 20_000, "b": ["y"]}},
+            "examples",
+            "examples has 20,001 texts for all labels together; the limit is 20,000",
+        ),
+        (
+            {"labels": ["a"], "descriptions": {"a": "x" * 400_000}, "examples": {"a": ["x" * 600_001]}},
+            "examples",
+            "The texts of descriptions and examples have 1,000,001 characters together; the limit is 1,000,000",
+        ),
+        (
+            {"labels": ["a"], "descriptions": {"a": "x" * 1_000_001}},
+            "descriptions",
+            "The texts of descriptions and examples have 1,000,001 characters together; the limit is 1,000,000",
+        ),
+        (
             {"labels": [str(number) for number in range(201)]},
             "labels",
             "labels: List should have at most 200 items after validation, not 201; seen: 201 entries",

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipelines.job import JobConfig, JobRecord
+from serve_app.classifier_schemas import SaveClassifier
+from serve_app.preview_schemas import ClassifyText, ClassifyTexts, TagText, TagTexts
 from serve_app.saved_classifier import SavedClassifier
 from serve_app.schemas import BatchStatus, BatchSummary, CreateBatch
 
@@ -206,6 +208,22 @@ def test_keys_are_trimmed_as_labels_are() -> None:
 )
 def test_fields_of_another_shape_are_refused(fields: dict[str, Any]) -> None:
     assert refusal(labels=LABELS, **fields)[0][0] == next(iter(fields))
+
+
+def test_20_000_examples_and_1_000_000_characters_of_what_is_said_of_labels_are_accepted() -> None:
+    many = {"bug": ["x"] * 10_000, "billing": ["y"] * 10_000}
+    assert sum(map(len, accepted(labels=LABELS, examples=many).examples.values())) == 20_000
+    long = accepted(labels=LABELS, descriptions={"bug": "x" * 600_000}, examples={"bug": [f" {'y' * 400_000}\n"]})
+    assert len(long.descriptions["bug"]) + len(long.examples["bug"][0]) == 1_000_000
+
+
+@pytest.mark.parametrize("schema", [CreateBatch, SaveClassifier, ClassifyText, ClassifyTexts, TagText, TagTexts])
+def test_every_call_that_takes_examples_takes_no_more_than_20_000(schema: type[BaseModel]) -> None:
+    own = {"name": "mine", "text": "t", "texts": ["t"]}
+    fields = {name: value for name, value in own.items() if name in schema.model_fields}
+    with pytest.raises(ValidationError) as refused:
+        schema.model_validate({**fields, "labels": ["a"], "examples": {"a": ["x"] * 20_001}})
+    assert "examples has 20,001 texts for all labels together; the limit is 20,000" in refused.value.errors()[0]["msg"]
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, 0.3, 1e-9])
