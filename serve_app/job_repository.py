@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pipelines.exceptions import (
     IdempotencyConflict,
     JobNotFound,
+    LabelworksError,
     ObjectMissing,
     RegistrySuperseded,
     StorageUnavailable,
@@ -30,6 +31,7 @@ from pipelines.layout import (
     read_index_key,
 )
 from pipelines.object_store import ObjectStore
+from serve_app.job_view import JobView
 from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
@@ -102,6 +104,10 @@ class JobRepository:
 
     def save(self, job: JobRecord) -> JobRecord:
         """Store the record, and keep the marker of a processing job in step with it."""
+        if isinstance(job, JobView):
+            raise LabelworksError(
+                f"A view of job {job.job_id} was to be stored, which would lose what the job is to do."
+            )
         self.require_claim()
         paths = JobPaths(job.account, job.job_id)
         stamped = job.model_copy(update={"epoch": self.epoch})

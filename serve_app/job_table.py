@@ -1,4 +1,4 @@
-"""The jobs that the registry holds in memory: all that are processing, and of the others those it heard of last."""
+"""What the registry holds in memory: all jobs that are processing, and a view of the others that it heard of last."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pipelines.exceptions import JobNotFound
 from pipelines.job import JobRecord
+from serve_app.job_view import JobView
 
 _CACHED_JOBS = 10_000
 
@@ -17,7 +18,7 @@ class JobTable:
     def __init__(self) -> None:
         self.active: dict[str, JobRecord] = {}
         """The processing jobs, by id."""
-        self._others: OrderedDict[str, JobRecord] = OrderedDict()
+        self._others: OrderedDict[str, JobView] = OrderedDict()
 
     def __contains__(self, job_id: object) -> bool:
         return job_id in self.active or job_id in self._others
@@ -32,7 +33,7 @@ class JobTable:
             self._others.pop(job.job_id, None)
             return
         self.active.pop(job.job_id, None)
-        self._others[job.job_id] = job
+        self._others[job.job_id] = JobView.of(job)
         self._others.move_to_end(job.job_id)
         while len(self._others) > _CACHED_JOBS:
             self._others.popitem(last=False)
@@ -41,10 +42,11 @@ class JobTable:
         """For a job that is not processing."""
         self._others.pop(job_id, None)
 
-    def find(self, job_id: str) -> JobRecord | None:
-        return self.active.get(job_id) or self._others.get(job_id)
+    def find(self, job_id: str) -> JobView | None:
+        active = self.active.get(job_id)
+        return self._others.get(job_id) if active is None else JobView.of(active)
 
-    def of_account(self, account: str, job_id: str) -> JobRecord:
+    def of_account(self, account: str, job_id: str) -> JobView:
         """Raises JobNotFound, also for another account's job."""
         job = self.find(job_id)
         if job is None or job.account != account:

@@ -46,6 +46,7 @@ from serve_app.classifier_repository import ClassifierRepository
 from serve_app.isolated_steps import isolated
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.job_table import JobTable
+from serve_app.job_view import JobView
 from serve_app.metrics import ServiceMetrics
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
@@ -139,7 +140,7 @@ class JobRegistry:
 
     async def create(
         self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None = None
-    ) -> JobRecord:
+    ) -> JobView:
         """A new job, or the one that an earlier create with the same key and body made, unless that is deleted.
 
         Raises IdempotencyConflict when the key came with another body.
@@ -163,9 +164,9 @@ class JobRegistry:
                         await asyncio.to_thread(self._repository.give_key, account, idempotency, job_id, now)
             saved = await self._stored(self._repository.create, job)
         self._remember(saved)
-        return saved
+        return JobView.of(saved)
 
-    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
         """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
         async with self._exclusively(account):
             claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
@@ -176,7 +177,7 @@ class JobRegistry:
             except JobNotFound:
                 return None
 
-    async def get(self, account: str, job_id: str) -> JobRecord:
+    async def get(self, account: str, job_id: str) -> JobView:
         """Raises JobNotFound, also for another account's job."""
         if job_id in self._jobs:
             return self._jobs.of_account(account, job_id)
@@ -184,31 +185,34 @@ class JobRegistry:
         async with self._exclusively(account):
             return await self._get_locked(account, job_id)
 
-    async def _get_locked(self, account: str, job_id: str) -> JobRecord:
+    async def _get_locked(self, account: str, job_id: str) -> JobView:
         """The same for a caller that holds the account's lock."""
         if job_id not in self._jobs:
             self._remember(await asyncio.to_thread(self._repository.load, account, job_id))
         return self._jobs.of_account(account, job_id)
 
-    async def newest(self, account: str, limit: int) -> list[JobRecord]:
+    async def newest(self, account: str, limit: int) -> list[JobView]:
         """The account's latest jobs, newest first."""
         ids = await asyncio.to_thread(self._repository.newest, account, limit)
         found = await asyncio.gather(*(self.get(account, job_id) for job_id in ids), return_exceptions=True)
         for outcome in found:
             if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound):
                 raise outcome
-        return [outcome for outcome in found if isinstance(outcome, JobRecord)]
+        return [outcome for outcome in found if isinstance(outcome, JobView)]
 
     async def start(
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
-    ) -> JobRecord:
+    ) -> JobView:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
         async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             if is_same_start(job, start_key):
                 return job
+            stored = await asyncio.to_thread(self._repository.load, account, job_id)
+            # Of the stored record no more: a change that its caller was not told of may be in it.
+            record = job.with_config(stored.config)
             started = transition(
-                job, Started(datetime.now(UTC), version, estimated_tokens, start_key, current_request())
+                record, Started(datetime.now(UTC), version, estimated_tokens, start_key, current_request())
             )
             busy = next((other.job_id for other in self._jobs.active.values() if other.account == account), None)
             if busy:
@@ -219,19 +223,22 @@ class JobRegistry:
                 )
             # The driver of an earlier attempt may still be held here; this one is to be admitted anew.
             self._scheduler.drivers.dismiss(job_id)
-            job = await self._save(started)
+            saved = await self._save(started)
         self._news.set()
-        return job
+        return JobView.of(saved)
 
-    async def cancel(self, account: str, job_id: str) -> JobRecord:
+    async def cancel(self, account: str, job_id: str) -> JobView:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
         async with self._exclusively(account):
             job = await self._get_locked(account, job_id)
             require_cancellable(job)
-            failed = await self._save(transition(job, Failed(datetime.now(UTC), CANCELLED, self._settings.retention)))
+            record = self._jobs.active[job_id]
+            failed = await self._save(
+                transition(record, Failed(datetime.now(UTC), CANCELLED, self._settings.retention))
+            )
             self._scheduler.drivers.dismiss(job_id)
         self._news.set()
-        return failed
+        return JobView.of(failed)
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""

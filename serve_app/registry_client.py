@@ -12,11 +12,12 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from pipelines.exceptions import KeyUncertain, LabelworksError, Unavailable
-from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
+from pipelines.job import InputVersion, JobConfig, TaskConfig
 from pipelines.logs import current_fields
 from pipelines.settings import Settings
 from serve_app.accounts import ApiKey
 from serve_app.job_repository import IdempotencyKey
+from serve_app.job_view import JobView
 from serve_app.registry import ACTOR_NAME, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
@@ -78,27 +79,25 @@ class RegistryClient:
                 logger.exception("the job registry could not be started; trying again")
             await asyncio.sleep(_KEEP_SECONDS)
 
-    async def create(
-        self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None
-    ) -> JobRecord:
-        return cast(JobRecord, await self._call("create", account, job_id, config, idempotency))
+    async def create(self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None) -> JobView:
+        return cast(JobView, await self._call("create", account, job_id, config, idempotency))
 
-    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobRecord | None:
-        return cast(JobRecord | None, await self._call("created_before", account, idempotency))
+    async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
+        return cast(JobView | None, await self._call("created_before", account, idempotency))
 
-    async def get(self, account: str, job_id: str) -> JobRecord:
-        return cast(JobRecord, await self._call("get", account, job_id))
+    async def get(self, account: str, job_id: str) -> JobView:
+        return cast(JobView, await self._call("get", account, job_id))
 
-    async def newest(self, account: str, limit: int) -> list[JobRecord]:
-        return cast(list[JobRecord], await self._call("newest", account, limit))
+    async def newest(self, account: str, limit: int) -> list[JobView]:
+        return cast(list[JobView], await self._call("newest", account, limit))
 
     async def start(
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None
-    ) -> JobRecord:
-        return cast(JobRecord, await self._call("start", account, job_id, version, estimated_tokens, start_key))
+    ) -> JobView:
+        return cast(JobView, await self._call("start", account, job_id, version, estimated_tokens, start_key))
 
-    async def cancel(self, account: str, job_id: str) -> JobRecord:
-        return cast(JobRecord, await self._call("cancel", account, job_id))
+    async def cancel(self, account: str, job_id: str) -> JobView:
+        return cast(JobView, await self._call("cancel", account, job_id))
 
     async def delete(self, account: str, job_id: str) -> None:
         await self._call("delete", account, job_id)

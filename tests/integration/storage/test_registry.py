@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
@@ -31,6 +32,8 @@ from tests.integration.storage.conftest import S3Server
 
 INPUT = InputVersion(etag="one", size=100)
 SLOTS = 8
+CONFIG = JobConfig(labels=("a",))
+BULKY = JobConfig(labels=("a", "b"), examples={"a": tuple(f"{number:05d}" for number in range(20_000))}, model="static")
 
 
 class Drivers:
@@ -110,8 +113,8 @@ async def until(probe: Callable[[], object]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def started(registry: JobRegistry, account: str) -> JobRecord:
-    job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+async def started(registry: JobRegistry, account: str, config: JobConfig = CONFIG) -> JobRecord:
+    job = await registry.create(account, f"batch_{secrets.token_hex(8)}", config)
     return await registry.start(account, job.job_id, INPUT, 5)
 
 
@@ -163,6 +166,75 @@ def test_a_driver_of_an_attempt_that_has_ended_does_not_speak_for_the_next_one(s
                 await registry.driver_finished(job.job_id, old.run, Totals(1, 0, 1), None)
             assert (await registry.get(job.account, job.job_id)).status == "processing"
             await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_poll_costs_the_same_whatever_the_job_was_created_with(settings: Settings) -> None:
+    async def test() -> None:
+        (account,) = accounts(1)
+        async with running(settings) as (registry, drivers):
+            drivers.may_be_taken.clear()
+            answers = [await started(registry, account, BULKY)]
+            job_id = answers[0].job_id
+            answers += [await registry.get(account, job_id), await registry.cancel(account, job_id)]
+            answers += [await registry.get(account, job_id)]
+            key = IdempotencyKey(secrets.token_hex(32), "body")
+            for _ in range(2):
+                answers += [await registry.create(account, f"batch_{secrets.token_hex(8)}", BULKY, key)]
+            again = await registry.created_before(account, key)
+            assert again is not None
+            answers += [again, *await registry.newest(account, 20)]
+        async with running(settings) as (registry, _):
+            answers += await registry.newest(account, 20)
+        assert max(len(pickle.dumps(answer)) for answer in answers) < 2_000
+        assert {answer.config.model for answer in answers} == {"static"}
+
+    in_a_loop(test)
+
+
+def test_a_driver_gets_all_that_its_job_was_created_with_also_when_the_job_is_started_again(
+    settings: Settings,
+) -> None:
+    async def test() -> None:
+        (account,) = accounts(1)
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, account, BULKY)
+            await until(lambda: job.job_id in drivers.assigned)
+            await registry.cancel(account, job.job_id)
+            await registry.start(account, job.job_id, INPUT, 5)
+            await until(lambda: len(drivers.assigned[job.job_id]) == 2)
+        async with running(settings) as (registry, later):
+            await until(lambda: job.job_id in later.assigned)
+            await registry.cancel(account, job.job_id)
+            stored = registry._repository.load(account, job.job_id)
+        assignments = [*drivers.assigned[job.job_id], *later.assigned[job.job_id]]
+        assert [each.config == BULKY for each in assignments] == [True] * 3
+        assert (stored.config == BULKY, stored.attempt, stored.status) == (True, 2, "failed")
+
+    in_a_loop(test)
+
+
+def test_a_start_that_was_stored_though_the_storage_did_not_say_so_can_be_repeated(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            (account,) = accounts(1)
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", CONFIG)
+            save = registry._repository.save
+
+            def save_unheard(job: JobRecord) -> JobRecord:
+                save(job)
+                raise StorageUnavailable
+
+            with monkeypatch.context() as unheard:
+                unheard.setattr(registry._repository, "save", save_unheard)
+                with pytest.raises(StorageUnavailable):
+                    await registry.start(account, job.job_id, INPUT, 5)
+            assert (await registry.start(account, job.job_id, INPUT, 5)).attempt == 1
+            await until(lambda: job.job_id in drivers.assigned)
+            await registry.cancel(account, job.job_id)
 
     in_a_loop(test)
 
@@ -241,7 +313,7 @@ def test_a_job_that_cannot_be_removed_or_given_a_driver_keeps_no_other_waiting(
         async with running(sweeping) as (registry, drivers):
             _fail_for(troubled, registry._repository, monkeypatch)
             for account in (troubled, fine):
-                await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+                await registry.create(account, f"batch_{secrets.token_hex(8)}", CONFIG)
             (kept,) = await registry.newest(troubled, 1)
             (removed,) = await registry.newest(fine, 1)
             await until(lambda: datetime.now(UTC) > kept.created_at + timedelta(seconds=1))
@@ -267,7 +339,7 @@ def test_a_key_whose_job_is_deleted_makes_a_job_with_an_id_of_its_own_so_that_us
             (account,) = accounts(1)
 
             async def created() -> JobRecord:
-                return await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)), key)
+                return await registry.create(account, f"batch_{secrets.token_hex(8)}", CONFIG, key)
 
             first = await created()
             assert await created() == first
@@ -302,7 +374,7 @@ def test_what_is_logged_of_a_call_carries_the_id_of_the_request_that_it_is_made_
         async with running(settings) as (registry, drivers):
             drivers.may_be_taken.clear()
             (account,) = accounts(1)
-            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", CONFIG)
             capsys.readouterr()
             await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
             await registry.answer("cancel", {"request_id": "r-2"}, account, job.job_id)
@@ -320,7 +392,7 @@ def test_a_driver_logs_the_id_of_the_request_that_started_its_job_also_when_a_la
         (account,) = accounts(1)
         async with running(settings) as (registry, drivers):
             drivers.may_be_taken.clear()
-            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", JobConfig(labels=("a",)))
+            job = await registry.create(account, f"batch_{secrets.token_hex(8)}", CONFIG)
             await registry.answer("start", {"request_id": "r-1"}, account, job.job_id, INPUT, 5)
         capsys.readouterr()
         async with running(settings) as (registry, drivers):

@@ -44,6 +44,13 @@ def test_a_processing_job_is_never_forgotten(table: JobTable) -> None:
     assert list(table.active) == ["busy"]
 
 
+def test_of_a_job_that_is_not_processing_no_labels_and_examples_are_kept(table: JobTable) -> None:
+    table.put(record("one", "processing"))
+    assert table.active["one"].config.labels == ("a",)
+    table.put(record("one", "failed"))
+    assert [job.config.labels for job in table._others.values()] == [()]
+
+
 def test_another_accounts_job_is_as_unknown_as_one_that_is_not_there(table: JobTable) -> None:
     table.put(record("theirs", account="other"))
     messages = []
