@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -35,6 +37,7 @@ from serve_app.job_view import JobView
 from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
+Job = TypeVar("Job", bound=JobRecord)
 
 _LOAD_THREADS = 16
 
@@ -124,7 +127,7 @@ class JobRepository:
 
     def settle_completed(self) -> None:
         """Settle completed jobs whose registry died, or lost its storage, before it had."""
-        for job in self._marked():
+        for job in self._marked(JobView):
             if job.status == "completed":
                 self._settle(job)
 
@@ -135,12 +138,15 @@ class JobRepository:
 
     def load(self, account: str, job_id: str) -> JobRecord:
         """Raises JobNotFound."""
+        return self._load(account, job_id, JobRecord)
+
+    def _load(self, account: str, job_id: str, kind: type[Job]) -> Job:
         try:
             key = JobPaths(account, job_id).record
         except ValueError as error:
             raise JobNotFound(f"There is no job {job_id[:50]}.") from error
         try:
-            return JobRecord.model_validate_json(self._store.get(key))
+            return kind.model_validate_json(self._store.get(key))
         except ObjectMissing as error:
             raise JobNotFound(f"There is no job {job_id}.") from error
 
@@ -150,11 +156,11 @@ class JobRepository:
 
     def active(self) -> list[JobRecord]:
         """Every job that was processing when its record was last written."""
-        return [job for job in self._marked() if job.status == "processing"]
+        return [job for job in self._marked(JobRecord) if job.status == "processing"]
 
-    def _marked(self) -> list[JobRecord]:
-        names = [listed.key.removeprefix(ACTIVE_PREFIX).partition("/") for listed in self._store.list(ACTIVE_PREFIX)]
-        return self.load_all((account, job_id) for account, _, job_id in names)
+    def _marked(self, kind: type[Job]) -> Iterator[Job]:
+        names = (listed.key.removeprefix(ACTIVE_PREFIX).partition("/") for listed in self._store.list(ACTIVE_PREFIX))
+        return self.load_all(((account, job_id) for account, _, job_id in names), kind)
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""
@@ -170,20 +176,25 @@ class JobRepository:
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix)))
         self._store.delete(index_key(job.account, job.job_id, job.created_at))
 
-    def load_all(self, names: Iterable[tuple[str, str]]) -> list[JobRecord]:
-        """The records of these (account, job id) pairs, without those that are not there or make no sense."""
+    def load_all(self, names: Iterable[tuple[str, str]], kind: type[Job]) -> Iterator[Job]:
+        """The jobs of these (account, job id) pairs, without those that are not there or make no sense.
 
-        def load(name: tuple[str, str]) -> JobRecord | None:
+        Only some are read ahead of who takes them, so that memory does not grow with their number.
+        """
+
+        def load(name: tuple[str, str]) -> Job | None:
             try:
-                return self.load(*name)
+                return self._load(*name, kind)
             except JobNotFound:
                 return None
             except ValidationError:
                 logger.exception("the job's record makes no sense and is left alone", extra={"job_id": name[1]})
                 return None
 
+        remaining = iter(names)
         with ThreadPoolExecutor(_LOAD_THREADS) as threads:
-            return [job for job in threads.map(load, names) if job]
+            while some := list(islice(remaining, _LOAD_THREADS)):
+                yield from (job for job in threads.map(load, some) if job)
 
     def require_claim(self) -> None:
         """Raises RegistrySuperseded unless this registry may write."""

@@ -369,7 +369,9 @@ class JobRegistry:
         """Remove what has expired, and what no job record speaks for."""
         now = datetime.now(UTC)
         with isolated("finding expired jobs"):
-            for account, job_id in await asyncio.to_thread(self._retention.expired, now):
+            expired = self._retention.expired(now)
+            while found := await asyncio.to_thread(next, expired, None):
+                account, job_id = found
                 with isolated("removing an expired job", job_id=job_id):
                     await self._remove_expired(account, job_id, now)
         with isolated("removing orphans"):

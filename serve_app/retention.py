@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -11,6 +11,7 @@ from pipelines.layout import IDEMPOTENCY_PREFIX, INDEX_PREFIX, JOBS_PREFIX, JobP
 from pipelines.object_store import ListedObject, ObjectStore
 from pipelines.settings import Settings
 from serve_app.job_repository import JobRepository
+from serve_app.job_view import JobView
 
 
 class Retention:
@@ -21,12 +22,13 @@ class Retention:
         self._repository = repository
         self._settings = settings
 
-    def expired(self, now: datetime) -> list[tuple[str, str]]:
-        """Account and id of every job that is to be removed now."""
+    def expired(self, now: datetime) -> Iterator[tuple[str, str]]:
+        """Account and id of every job that is to be removed now, which may be done while the next is looked for."""
         young = now - min(self._settings.pending_retention, self._settings.retention)
-        entries = [read_index_key(listed.key) for listed in self._store.list(INDEX_PREFIX)]
+        entries = (read_index_key(listed.key) for listed in self._store.list(INDEX_PREFIX))
         old = ((entry.account, entry.job_id) for entry in entries if entry.created_at < young)
-        return [(job.account, job.job_id) for job in self._repository.load_all(old) if self.is_expired(job, now)]
+        jobs = self._repository.load_all(old, JobView)
+        return ((job.account, job.job_id) for job in jobs if self.is_expired(job, now))
 
     def is_expired(self, job: JobRecord, now: datetime) -> bool:
         """Whether this job is to be removed now."""
@@ -37,7 +39,7 @@ class Retention:
         before = now - self._settings.pending_retention
         self._store.abort_multiparts(JOBS_PREFIX, before=before)
         self._store.delete(*orphans(self._store.list(JOBS_PREFIX), before))
-        for listed in list(self._store.list(IDEMPOTENCY_PREFIX)):
+        for listed in self._store.list(IDEMPOTENCY_PREFIX):
             if listed.modified < before:
                 self._store.delete(listed.key)
 

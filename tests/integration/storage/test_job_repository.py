@@ -288,7 +288,7 @@ def test_a_completion_that_was_cut_off_anywhere_is_counted_once_in_the_end(
         dying.save(completed(job))
     successor = JobRepository(store)
     successor.claim()
-    (found,) = successor.load_all([(account, job.job_id)])
+    (found,) = successor.load_all([(account, job.job_id)], JobRecord)
     if found.status == "processing":
         assert usage_of(store, account) == {}
         # Its driver reports again.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import httpx
 import pytest
@@ -74,12 +75,15 @@ def test_a_list_stops_at_its_limit(store: ObjectStore, prefix: str, limit: int) 
     assert found == [f"{prefix}{number}" for number in range(min(9, limit))]
 
 
-def test_a_list_goes_on_over_pages(gateway_store: ObjectStore, prefix: str) -> None:
+def test_a_list_goes_on_over_pages_also_while_what_it_named_is_removed(gateway_store: ObjectStore, prefix: str) -> None:
     keys = [f"{prefix}{number:05d}" for number in range(1_002)]
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda key: gateway_store.put(key, b""), keys))
     assert names(gateway_store, prefix) == keys
     assert names(gateway_store, prefix, 1_001) == keys[:1_001]
+    listing = gateway_store.list(prefix)
+    gateway_store.delete(*(listed.key for listed in islice(listing, 1_000)))
+    assert [listed.key for listed in listing] == keys[1_000:]
 
 
 def test_deleting_removes_what_is_there_and_minds_nothing_else(store: ObjectStore, prefix: str) -> None:
