@@ -105,11 +105,16 @@ class Settings(BaseSettings):
 
     # API
     api_replicas: int = Field(1, ge=1)
-    requests_in_flight: int = Field(200, ge=1, description="A replica answers 503 to what comes on top of these.")
+    requests_in_flight: int = Field(
+        200,
+        ge=1,
+        description="A replica answers 503 to what comes on top of these, and of half as many from one account.",
+    )
     body_seconds: float = Field(
         30.0,
         gt=0,
-        description="A body that takes longer to arrive is a 408; until then it is one of the requests in flight.",
+        description="A body that takes longer to arrive is a 408; until then it is one of its account's requests in"
+        " flight.",
     )
     preview_replicas: int = Field(1, ge=1, description="At most; there are none while nobody calls.")
     preview_idle_seconds: float = Field(300.0, ge=0, description="How long the last preview replica outlives its use.")
@@ -124,6 +129,11 @@ class Settings(BaseSettings):
         " does.",
     )
     requests_per_minute: int = Field(3000, ge=0, description="Of one key; 0: no limit.")
+
+    @property
+    def requests_in_flight_per_account(self) -> int:
+        """Half of all, and room for the few that one client makes at once."""
+        return max(self.requests_in_flight // 2, 4)
 
     @property
     def without_admin_key(self) -> Settings:

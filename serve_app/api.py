@@ -22,6 +22,7 @@ from serve_app.errors import install_error_handlers
 from serve_app.line_schemas import describe_lines
 from serve_app.middleware import (
     BodyLimitMiddleware,
+    CallerLimitMiddleware,
     LoadLimitMiddleware,
     RequestLogMiddleware,
     StrictJsonMiddleware,
@@ -69,9 +70,11 @@ def build_app(settings: Settings) -> FastAPI:
         preview=PreviewClient(settings),
     )
     install_error_handlers(app)
-    # The last is the first that a request meets.
+    # The last is the first that a request meets. Whoever has no key, or is slow to send, takes no place of the others.
     app.add_middleware(StrictJsonMiddleware)
+    app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.add_middleware(BodyLimitMiddleware, seconds=settings.body_seconds)
+    app.add_middleware(CallerLimitMiddleware, limit=settings.requests_in_flight_per_account)
     app.add_middleware(
         AuthenticationMiddleware,
         authenticator=Authenticator(keys, settings.admin_key),
@@ -80,7 +83,6 @@ def build_app(settings: Settings) -> FastAPI:
         else None,
     )
     app.add_middleware(UnexpectedErrorMiddleware)
-    app.add_middleware(LoadLimitMiddleware, limit=settings.requests_in_flight)
     app.add_middleware(RequestLogMiddleware)
     for calls_of_accounts in (batch, keys_and_usage, classifiers, preview):
         app.include_router(calls_of_accounts, dependencies=[Depends(require_known_query)])

@@ -18,7 +18,8 @@ from serve_app.accounts import KeyDirectory
 from serve_app.errors import error_response
 from serve_app.rate_limit import Allowance, RequestLimit
 
-_PREFIX = "/v1/"
+CALLS_PREFIX = "/v1/"
+"""Of the calls that need a key."""
 _ADMIN = "admin"
 
 
@@ -62,7 +63,7 @@ class AuthenticationMiddleware:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(CALLS_PREFIX):
             await self._app(scope, receive, send)
             return
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -16,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipelines.exceptions import BodyTooLarge, BodyTooSlow, LabelworksError, RequestInvalid, Unavailable
 from pipelines.job import JobRecord
 from pipelines.logs import log_fields
+from pipelines.settings import MIB
+from serve_app.authentication import CALLS_PREFIX, Caller
 from serve_app.errors import error_response
 from serve_app.strict_json import is_json, require_strict_json
 
@@ -84,8 +87,42 @@ class UnexpectedErrorMiddleware:
             await error_response(error)(scope, receive, send)
 
 
+class CallerLimitMiddleware:
+    """Answers 503 with Retry-After while ``limit`` calls of one account are received or answered: the others have room.
+
+    The admin key counts as an account. Wants to know the Caller.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._in_flight: Counter[str | None] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Caller | None = scope.get("state", {}).get("caller")
+        if caller is None:
+            await self._app(scope, receive, send)
+            return
+        if self._in_flight[caller.account] >= self._limit:
+            error = Unavailable(
+                f"The service is answering {self._limit} requests of this account already. Try again shortly."
+            )
+            await error_response(error)(scope, receive, send)
+            return
+        self._in_flight[caller.account] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight[caller.account] -= 1
+            if not self._in_flight[caller.account]:
+                del self._in_flight[caller.account]
+
+
 class LoadLimitMiddleware:
-    """Answers 503 with Retry-After while ``limit`` requests are being answered. Health is always answered."""
+    """Answers 503 with Retry-After while ``limit`` requests are being answered. Health is always answered.
+
+    Wants whole bodies: a request whose body is still to come takes no one's place.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -109,19 +146,24 @@ class LoadLimitMiddleware:
 
 class BodyLimitMiddleware:
     """A body over ``MAX_BODY_BYTES`` is a 413, declared or not, and is not held; one that takes longer than
-    ``seconds`` to arrive is a 408.
+    ``seconds`` to arrive is a 408. Those that are on their way may hold ``arriving_bytes`` together; what comes on top
+    is a 503.
+
+    Only calls under /v1 have a body: that of any other request is not waited for.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, seconds: float, arriving_bytes: int = 256 * MIB) -> None:
         self._app = app
         self._seconds = seconds
+        self._arriving_bytes = arriving_bytes
+        self._arrived = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._whole_body(scope, receive)
+            body = await self._whole_body(scope, receive) if scope["path"].startswith(CALLS_PREFIX) else b""
         except LabelworksError as error:
             await error_response(error)(scope, receive, send)
             return
@@ -139,7 +181,7 @@ class BodyLimitMiddleware:
         await self._app(scope, replay, send)
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """None where the client hangs up. Raises BodyTooLarge or BodyTooSlow."""
+        """None where the client hangs up. Raises BodyTooLarge, BodyTooSlow or Unavailable."""
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal():
             _require_small(int(declared))
@@ -147,8 +189,12 @@ class BodyLimitMiddleware:
         try:
             async with asyncio.timeout(self._seconds):
                 while (message := await receive())["type"] != "http.disconnect":
-                    body += message.get("body", b"")
+                    chunk = message.get("body", b"")
+                    body += chunk
+                    self._arrived += len(chunk)
                     _require_small(len(body))
+                    if self._arrived > self._arriving_bytes:
+                        raise Unavailable("The service is receiving too many request bodies. Try again shortly.")
                     if not message.get("more_body"):
                         return bytes(body)
         except TimeoutError:
@@ -157,6 +203,8 @@ class BodyLimitMiddleware:
                 " must arrive within them. Texts to classify belong into the uploaded file.",
                 limit_seconds=self._seconds,
             ) from None
+        finally:
+            self._arrived -= len(body)
         return None
 
 

@@ -101,6 +101,16 @@ def test_a_body_that_does_not_arrive_is_a_408_and_its_connection_ends(stack: Run
     assert connection.sock is None
 
 
+def test_a_body_that_no_call_wants_is_not_waited_for(stack: RunningStack) -> None:
+    connection = HTTPConnection(httpx.URL(stack.url).netloc.decode(), timeout=60)
+    connection.putrequest("POST", "/docs")
+    connection.putheader("Content-Length", "1")
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["code"]) == (405, "METHOD_NOT_ALLOWED")
+    connection.close()
+
+
 @pytest.mark.parametrize("job_id", ["batch_0000000000000000", "nonsense", "..%2f..%2faccounts", "batch_ABC"])
 def test_an_unknown_job_is_a_404_for_every_call(stack: RunningStack, job_id: str) -> None:
     with stack.client() as client:

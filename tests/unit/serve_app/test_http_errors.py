@@ -55,7 +55,7 @@ def app_that_raises(error: Exception | None = None, body_seconds: float = 30.0) 
     app.add_middleware(BodyLimitMiddleware, seconds=body_seconds)
     app.add_middleware(UnexpectedErrorMiddleware)
 
-    @app.post("/batch", status_code=201)
+    @app.post("/v1/batch", status_code=201)
     async def create(request: CreateBatch) -> dict[str, list[str]]:
         return {"labels": list(request.config().labels)}
 
@@ -91,7 +91,7 @@ def call(
 
 
 def post(body: Any) -> httpx.Response:
-    return call("POST", "/batch", content=body if isinstance(body, bytes) else json.dumps(body).encode())
+    return call("POST", "/v1/batch", content=body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def envelope(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing_but_its_request_id(
 
 def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405() -> None:
     assert "GET '/nothing'" in envelope(call("GET", "/nothing"), 404, "NOT_FOUND")["message"]
-    answer = call("DELETE", "/batch")
-    assert "DELETE '/batch'" in envelope(answer, 405, "METHOD_NOT_ALLOWED")["message"]
+    answer = call("DELETE", "/v1/batch")
+    assert "DELETE '/v1/batch'" in envelope(answer, 405, "METHOD_NOT_ALLOWED")["message"]
     assert answer.headers["allow"] == "POST"
 
 
@@ -188,14 +188,14 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 def test_a_body_of_exactly_the_limit_is_taken_declared_or_not() -> None:
     assert len(padded(MAX_BODY_BYTES)) == MAX_BODY_BYTES == 1024 * 1024
-    assert call("POST", "/batch", content=padded(MAX_BODY_BYTES)).status_code == 201
-    assert call("POST", "/batch", content=chunks(padded(MAX_BODY_BYTES))).status_code == 201
+    assert call("POST", "/v1/batch", content=padded(MAX_BODY_BYTES)).status_code == 201
+    assert call("POST", "/v1/batch", content=chunks(padded(MAX_BODY_BYTES))).status_code == 201
 
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_body_over_the_limit_is_a_413_that_names_it(declared: bool) -> None:
     body = padded(MAX_BODY_BYTES + 1)
-    answer = call("POST", "/batch", content=body if declared else chunks(body))
+    answer = call("POST", "/v1/batch", content=body if declared else chunks(body))
     found = envelope(answer, 413, "BODY_TOO_LARGE")
     assert found["message"].startswith("The request body has 1,048,577 bytes or more; the limit is 1,048,576 (1 MB).")
     assert found["details"] == {"limit": 1_048_576}
@@ -210,7 +210,7 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
             given += 1
             yield b"x" * 100_000
 
-    envelope(call("POST", "/batch", content=endless()), 413, "BODY_TOO_LARGE")
+    envelope(call("POST", "/v1/batch", content=endless()), 413, "BODY_TOO_LARGE")
     assert given <= 12
 
 
@@ -220,7 +220,7 @@ def test_a_body_that_arrives_byte_by_byte_is_a_408_once_its_time_is_up_and_its_c
             yield b" "
             await asyncio.sleep(0.01)
 
-    answer = call("POST", "/batch", content=slow(), body_seconds=0.1)
+    answer = call("POST", "/v1/batch", content=slow(), body_seconds=0.1)
     found = envelope(answer, 408, "REQUEST_TIMEOUT")
     assert "in 0.1 seconds" in found["message"]
     assert found["details"] == {"limit_seconds": 0.1}
@@ -243,8 +243,8 @@ def asgi(headers: list[tuple[bytes, bytes]], messages: list[Message]) -> list[Me
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "path": "/batch",
-        "raw_path": b"/batch",
+        "path": "/v1/batch",
+        "raw_path": b"/v1/batch",
         "query_string": b"",
         "headers": headers,
     }
@@ -384,7 +384,7 @@ def test_a_body_that_cannot_be_read_is_the_clients_fault(body: bytes) -> None:
 
 @pytest.mark.parametrize("content_type", ["text/json", "application/x-ndjson", "text/plain", "application/x/y+json"])
 def test_a_body_of_another_content_type_says_which_is_wanted(content_type: str) -> None:
-    answer = call("POST", "/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
+    answer = call("POST", "/v1/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
     wanted = "The body must be JSON, sent with the header Content-Type: application/json"
     assert envelope(answer, 422, "VALIDATION_ERROR")["message"] == wanted
 
@@ -393,7 +393,7 @@ def test_a_body_of_another_content_type_says_which_is_wanted(content_type: str) 
     "content_type", ["Application/JSON; charset=utf-8", "application/vnd.api+json", "application/+json"]
 )
 def test_every_json_content_type_is_read(content_type: str) -> None:
-    answer = call("POST", "/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
+    answer = call("POST", "/v1/batch", content=b'{"labels":["a"]}', headers={"Content-Type": content_type})
     assert answer.status_code == 201
 
 
