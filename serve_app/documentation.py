@@ -38,7 +38,8 @@ there again); over the limit it is a 429 with `Retry-After` in seconds.
 
 ## Errors
 
-Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`.
+Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`:
+the call's own where it sent one of 1 to 200 printable ASCII characters.
 A field or a query parameter that a call does not know is a 422.
 
 A 503 asks for the call again. The first one may have been carried out all the same, above all where `details` has

@@ -1,6 +1,7 @@
 """What happens to every request: an answer whatever goes wrong, and limits on their number and their size.
 
-Serve's proxy gives every request its X-Request-ID, the client's where it sent one, and repeats it in the answer.
+Serve's proxy gives every request its X-Request-ID, the client's where it sent a usable one, and repeats it in the
+answer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
 # A client chooses its own, and it is kept with the job that the request starts.
-_LOGGED_ID_CHARACTERS = 200
+MAX_REQUEST_ID_CHARACTERS = 200
 # What nginx writes where the client went away before there was an answer.
 _NO_ANSWER = 499
 
@@ -51,7 +52,7 @@ class RequestLogMiddleware:
                 status = message["status"]
             await send(message)
 
-        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")[:_LOGGED_ID_CHARACTERS]):
+        with log_fields(request_id=Headers(scope=scope).get(REQUEST_ID_HEADER, "")[:MAX_REQUEST_ID_CHARACTERS]):
             try:
                 await self._app(scope, receive, note_and_send)
             finally:

@@ -1,14 +1,18 @@
-"""What Serve's own HTTP proxy answers where no replica does, in the contract's shape.
+"""What Serve's own HTTP proxy answers where no replica does, in the contract's shape, and which headers reach it.
 
 The proxy starts before the application and lives beside it: until the application is deployed it answers every path
 with a 404 in plain text, which a client takes for "there is no such job"; when a replica dies under a request it sends
-nothing at all. It finds this module by the environment variable ``PROXY_CALLBACK_VARIABLE``, which must be set where
-its node's Ray is started.
+nothing at all. Some headers it takes for orders of an operator, and one that it cannot decode ends the request without
+an answer. It finds this module by the environment variable ``PROXY_CALLBACK_VARIABLE``, which must be set where its
+node's Ray is started.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -17,13 +21,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import LabelworksError, Unavailable
 from serve_app.errors import error_response
-from serve_app.middleware import REQUEST_ID_HEADER
+from serve_app.middleware import MAX_REQUEST_ID_CHARACTERS, REQUEST_ID_HEADER
+
+logger = logging.getLogger(__name__)
 
 PROXY_CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = f"{__name__}.proxy_middlewares"
 # Of Serve itself: load balancers ask there whether the proxy is healthy.
 _SERVE_PREFIX = "/-/"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Serve takes some of them with underscores too.
+_ORDERS_TO_SERVE = frozenset(
+    {
+        b"serve-multiplexed-model-id",
+        b"x-request-disconnect-disabled",
+        b"x-request-timeout-seconds",
+        b"x-session-id",
+    }
+)
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+_USABLE_ID = re.compile(rb"[ -~]{1,%d}" % MAX_REQUEST_ID_CHARACTERS)
 
 
 def proxy_middlewares() -> list[Middleware]:
@@ -39,16 +56,19 @@ def configure_proxy() -> None:
 
 
 class ProxyAnswers:
-    """Replaces the proxy's own errors, which are in plain text, by 503 with ``Retry-After``.
+    """Replaces the proxy's own errors, which are in plain text, by 503 with ``Retry-After``, and its exceptions by 500.
 
     The application answers in JSON, also its 404, and passes. A call that a dying replica may have carried out is
-    a 500, unless it is one that changes nothing.
+    a 500, unless it is one that changes nothing. A client's X-Request-ID is kept where it is 1 to 200 characters of
+    printable ASCII; else the request gets one as if it had none.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            scope["headers"] = _harmless(scope["headers"])
         if scope["type"] != "http" or scope["path"].startswith(_SERVE_PREFIX):
             await self._app(scope, receive, send)
             return
@@ -65,12 +85,31 @@ class ProxyAnswers:
             if replaced is None:
                 await send(message)
 
-        await self._app(scope, receive, send_or_replace)
-        if replaced is not None or not started:
-            response = error_response(_lost(scope["method"]) if replaced is None else _not_ready())
+        failed = False
+        try:
+            await self._app(scope, receive, send_or_replace)
+        except Exception:
+            logger.exception("the proxy failed on a request")
+            if started and replaced is None:
+                raise
+            failed = True
+        if failed or replaced is not None or not started:
+            answered = _lost(scope["method"]) if replaced is None else _not_ready()
+            response = error_response(LabelworksError() if failed else answered)
             # The middleware that gives a request its id, and whose answer was not sent, is inside this one.
             response.headers[REQUEST_ID_HEADER] = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
             await response(scope, receive, send)
+
+
+def _harmless(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Without what Serve's proxy would take for an order, and with one usable X-Request-ID at most."""
+    ids = [value for name, value in headers if name == _REQUEST_ID]
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name != _REQUEST_ID and name.replace(b"_", b"-") not in _ORDERS_TO_SERVE
+    ]
+    return kept + [(_REQUEST_ID, value) for value in ids[:1] if _USABLE_ID.fullmatch(value)]
 
 
 def _is_proxys_own_error(message: Message) -> bool:

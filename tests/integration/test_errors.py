@@ -45,6 +45,26 @@ def test_a_clients_request_id_is_repeated(stack: RunningStack) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"X-Request-ID", b"Zo\xeb"),
+        (b"X-Request-ID", b""),
+        (b"X-Request-ID", b"x" * 10_000),
+        (b"X-Session-ID", b"\xff"),
+        (b"serve_multiplexed_model_id", b"\xff"),
+        (b"X-Request-Disconnect-Disabled", b"\xff"),
+        (b"X-Request-Timeout-Seconds", b"0.000001"),
+    ],
+)
+def test_no_header_makes_the_proxy_answer_outside_the_contract(stack: RunningStack, name: bytes, value: bytes) -> None:
+    headers = [(b"Authorization", f"Bearer {stack.api_key}".encode()), (name, value)]
+    answer = httpx.get(f"{stack.url}/v1/batch", headers=headers)
+    assert answer.status_code == 200, answer.text
+    (given,) = answer.headers.get_list("X-Request-ID")
+    assert 0 < len(given) <= 200
+
+
+@pytest.mark.parametrize(
     ("body", "field", "words"),
     [
         ({}, "labels", ["required"]),
