@@ -44,7 +44,7 @@ class LabelPrompts:
 def label_prompts(task: ClassificationTask) -> list[LabelPrompts]:
     """One entry a label, in the task's order. Names that are identifiers are read as words."""
     source = task.source_type
-    return [_prompts(label, task.descriptions.get(label, "").strip(), source) for label in task.labels]
+    return [_prompts(label, task.description(label), source) for label in task.labels]
 
 
 def _prompts(name: str, description: str, source_type: str | None) -> LabelPrompts:

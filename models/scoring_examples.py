@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from models.protocol import Encoder, Vectors
 from models.scoring_prompts import Floats, unit
+from models.task import MOST_EXAMPLES
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 NOTHING_LEARNT = 1e9
@@ -88,18 +90,32 @@ class ExampleHead:
 def encode_examples(
     encoder: Encoder, labels: Sequence[str], examples: Mapping[str, Sequence[str]]
 ) -> LabelledExamples | None:
-    """None if no label of the task has an example."""
+    """At most MOST_EXAMPLES different texts, of labels with many no more than of others. None if no label of the task
+    has an example."""
     listed: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         for text in examples.get(label, ()):
             listed.setdefault(text, []).append(place)
     if not listed:
         return None
-    texts = sorted(listed, key=_shuffling)
+    texts = _in_turn(sorted(listed, key=_shuffling), listed)
     belongs = np.zeros((len(texts), len(labels)))
     for row, text in enumerate(texts):
         belongs[row, listed[text]] = 1
     return LabelledExamples(encoder.encode(texts)[0].astype(np.float64), belongs)
+
+
+def _in_turn(texts: list[str], listed: Mapping[str, Sequence[int]]) -> list[str]:
+    """The first of each label before the second of any, until there are MOST_EXAMPLES; in the order of ``texts``."""
+    if len(texts) <= MOST_EXAMPLES:
+        return texts
+    seen: Counter[int] = Counter()
+    turns: dict[str, int] = {}
+    for text in texts:
+        turns[text] = min(seen[place] for place in listed[text])
+        seen.update(listed[text])
+    kept = set(sorted(texts, key=turns.__getitem__)[:MOST_EXAMPLES])
+    return [text for text in texts if text in kept]
 
 
 def _shuffling(text: str) -> bytes:

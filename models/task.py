@@ -8,12 +8,21 @@ from typing import Literal
 
 Mode = Literal["single", "multi"]
 
+DESCRIPTION_CHARACTERS = 4_000
+"""Of a description that are read: over two windows of most models, more than a sentence on each of its parts."""
+DESCRIPTIONS_CHARACTERS = 200_000
+"""Of all descriptions of a task: 1,000 for each of 200 labels. An encoder reads a description five times, and so of a
+task no more than of the texts of one request."""
+MOST_EXAMPLES = 10_000
+"""Of a task that are read: all of ten labels with a thousand each."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassificationTask:
     """The labels to choose from and everything the client said about them.
 
-    ``descriptions`` and ``examples`` are keyed by label and may cover only some of them.
+    ``descriptions`` and ``examples`` are keyed by label and may cover only some of them. Engines read what
+    ``description`` gives, and at most MOST_EXAMPLES examples, one of each label before the second of any.
     ``threshold`` (0-1) is used in ``multi`` only.
     """
 
@@ -23,6 +32,12 @@ class ClassificationTask:
     source_type: str | None = None
     mode: Mode = "single"
     threshold: float = 0.3
+
+    def description(self, label: str) -> str:
+        """What is read of the label's description, "" where it has none: its first DESCRIPTION_CHARACTERS, or an equal
+        part of DESCRIPTIONS_CHARACTERS where there are many."""
+        most = min(DESCRIPTION_CHARACTERS, DESCRIPTIONS_CHARACTERS // max(len(self.descriptions), 1))
+        return self.descriptions.get(label, "").strip()[:most]
 
 
 @dataclass(frozen=True, slots=True)

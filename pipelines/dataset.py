@@ -29,7 +29,7 @@ from pipelines.range_classifier import classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
-from pipelines.timed_classifier import TimedClassifier
+from pipelines.timed_classifier import TimedClassifier, bind_in_time
 from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,8 @@ class ClassifierActor:
         self._classifier: TimedClassifier | ModelFailed
         try:
             engine = engine_for(settings, config.model, threads)
-            self._classifier = TimedClassifier(engine.bind(self._task), settings.classifier_timeout_seconds)
+            bound = bind_in_time(engine, self._task, settings.classifier_timeout_seconds)
+            self._classifier = TimedClassifier(bound, settings.classifier_timeout_seconds)
         except (ModelError, ImportError) as error:
             self._classifier = ModelFailed(
                 f"The model {config.model} cannot be used on node {platform.node()}: {error}"

@@ -1,13 +1,17 @@
-"""Ending a process whose classifier hangs: what is done about a process that died is then done about it."""
+"""A classifier that hangs: its process is ended, and what is done about a process that died is then done about it;
+one that hangs before its first text would hang in the next process too, so its job is told."""
 
 from __future__ import annotations
 
 import faulthandler
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from threading import Thread
 
-from models.protocol import Classifier, OnBatch
-from models.task import Prediction
+from models.exceptions import ModelError
+from models.protocol import Classifier, Engine, OnBatch
+from models.task import ClassificationTask, Prediction
 
 _STANDARD_ERROR = 2
 # Setting the alarm again costs a thread; a batch may take less than a millisecond.
@@ -42,3 +46,27 @@ class TimedClassifier:
     def _set_alarm(self) -> None:
         self._set_at = time.monotonic()
         faulthandler.dump_traceback_later(self._timeout_seconds, exit=True, file=_STANDARD_ERROR)
+
+
+def bind_in_time(engine: Engine, task: ClassificationTask, timeout_seconds: float) -> Classifier:
+    """The engine bound to the task. Raises ModelError where that takes longer; else as the engine does.
+
+    What takes too long goes on in a thread of its own, which only the end of the process ends; where it stands is
+    written to standard error.
+    """
+    bound: Future[Classifier] = Future()
+
+    def bind() -> None:
+        try:
+            bound.set_result(engine.bind(task))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+            bound.set_exception(error)
+
+    Thread(target=bind, name="bind", daemon=True).start()
+    if not wait([bound], timeout_seconds).done:
+        faulthandler.dump_traceback(_STANDARD_ERROR)
+        raise ModelError(
+            f"it was not ready for the job's labels, descriptions and examples within {timeout_seconds:g} s. Start the"
+            " job again, or create another with fewer or shorter ones."
+        )
+    return bound.result()

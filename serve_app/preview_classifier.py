@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from models.exceptions import ModelError
 from models.protocol import Classifier, Engine
@@ -35,6 +36,13 @@ class PreviewRequest:
     texts: tuple[str, ...]
     may_be_cached: bool = True
     request_id: str | None = field(default_factory=current_request)
+
+    @property
+    def characters(self) -> int:
+        """Those of the texts and of what is to be read of the task."""
+        task = self.config
+        read = chain(self.texts, task.labels, task.descriptions.values(), *task.examples.values())
+        return sum(map(len, read))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class PreviewClient:
 
     async def answer(self, request: PreviewRequest) -> list[PreviewAnswer]:
         """An answer for each text, in order."""
-        characters = sum(map(len, request.texts))
+        characters = request.characters
         if self._requests >= self._settings.previews_in_flight or (
             self._requests and self._characters + characters > _CHARACTERS_IN_FLIGHT
         ):

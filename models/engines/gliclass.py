@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_t
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
 from models.protocol import Counts, EngineInfo, OnBatch
-from models.task import ClassificationTask, Prediction
+from models.task import MOST_EXAMPLES, ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, TokenIds, portions
 from models.weights import model_folder, tokenizer_file
 from models.window_encoder import SpecialTokens
@@ -165,14 +166,18 @@ class GliClass:
         if self._marked.id_of(_EXAMPLE) is None:
             return ()
         most = max((len(task.examples.get(label, ())) for label in labels), default=0)
+        in_turn = (
+            (label, text)
+            for turn in range(most)
+            for label in labels
+            for text in task.examples.get(label, ())[turn : turn + 1]
+        )
         shown: tuple[int, ...] = ()
-        for turn in range(most):
-            for label in labels:
-                for text in task.examples.get(label, ())[turn : turn + 1]:
-                    example = self._tokens(text, EXAMPLE_TOKENS, _EXAMPLE)
-                    example += self._tokens(f" \nLabels:\n {label}", EXAMPLE_TOKENS)
-                    if len(shown) + len(example) + 1 <= room:
-                        shown += example
+        for label, text in islice(in_turn, MOST_EXAMPLES):
+            example = self._tokens(text, EXAMPLE_TOKENS, _EXAMPLE)
+            example += self._tokens(f" \nLabels:\n {label}", EXAMPLE_TOKENS)
+            if len(shown) + len(example) + 1 <= room:
+                shown += example
         return (*shown, *self._separator) if shown else ()
 
     def _around(self, asked: tuple[int, ...], examples: tuple[int, ...]) -> SpecialTokens:
@@ -192,7 +197,7 @@ class GliClass:
 
 def label_text(task: ClassificationTask, label: str) -> str:
     """What the model reads of a label."""
-    description = task.descriptions.get(label, "").strip()
+    description = task.description(label)
     return f"{label}: {description}" if description else label
 
 

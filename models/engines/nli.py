@@ -121,7 +121,7 @@ def load_token_counter(weights: str | None) -> TextTokenizer:
 def hypothesis(task: ClassificationTask, label: str) -> str:
     """What a text must entail to have the label."""
     subject = f"This {task.source_type or 'text'} is about {label}"
-    description = task.descriptions.get(label, "").strip()
+    description = task.description(label)
     return f"{subject}: {description}" if description else f"{subject}."
 
 

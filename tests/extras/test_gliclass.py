@@ -64,6 +64,17 @@ def test_examples_are_put_as_the_package_puts_them(folder: Path, engine: GliClas
     assert np.allclose(confidences(engine, task, TEXTS), packages_own(folder, task, TEXTS), atol=2e-4)
 
 
+def test_of_too_many_examples_the_first_of_each_label_are_read(
+    engine: GliClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.engines.gliclass.MOST_EXAMPLES", 2)
+    many, few = (
+        ClassificationTask(TASK.labels, examples={"sport": sport, "war": war}, mode="multi", threshold=0)
+        for sport, war in ((("final", "goal", "cup"), ("siege", "peace")), (("final",), ("siege",)))
+    )
+    assert np.array_equal(confidences(engine, many, TEXTS), confidences(engine, few, TEXTS))
+
+
 def test_source_type_is_read(engine: GliClass) -> None:
     told = ClassificationTask(TASK.labels, TASK.descriptions, source_type="tweet", mode="multi", threshold=0)
     assert not np.allclose(confidences(engine, TASK, TEXTS), confidences(engine, told, TEXTS), atol=1e-3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.calibration import Calibration
+from models.protocol import Counts, OnBatch, Vectors
 from models.scoring import fit_chooser, fit_scorer
 from models.scoring_examples import encode_examples, fit_example_head
 from models.task import ClassificationTask
@@ -193,3 +195,44 @@ def test_a_request_with_many_labels_and_examples_is_fitted_from_all_of_them() ->
     texts = tuple(f"word{label} again" for label in labels)
     task = ClassificationTask(labels=labels, examples=examples)
     assert answers(task, texts) == list(labels)
+
+
+class CountingEncoder:
+    """Remembers the texts; all have the same vector."""
+
+    dimension = 1
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def encode(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> tuple[Vectors, Counts]:
+        self.texts = list(texts)
+        return np.ones((len(texts), 1), np.float32), np.ones(len(texts), np.int64)
+
+
+def test_ten_thousand_examples_are_all_used() -> None:
+    encoder = CountingEncoder()
+    examples = {label: tuple(f"{label} {number}" for number in range(1_000)) for label in "abcdefghij"}
+    encoded = encode_examples(encoder, tuple(examples), examples)
+    assert encoded is not None
+    assert encoded.belongs.sum(axis=0).tolist() == [1_000] * 10
+    assert len(encoder.texts) == 10_000
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.sets(st.integers(0, 40)), min_size=1), st.integers(1, 30))
+def test_of_too_many_examples_each_label_has_as_many_as_the_others_or_all_its_own(
+    numbers: dict[str, set[int]], most: int
+) -> None:
+    examples = {label: tuple(f"{label} {number}" for number in sorted(chosen)) for label, chosen in numbers.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        encoder, whole, backwards = CountingEncoder(), CountingEncoder(), CountingEncoder()
+        encode_examples(whole, tuple("abc"), examples)
+        patch.setattr("models.scoring_examples.MOST_EXAMPLES", most)
+        encoded = encode_examples(encoder, tuple("abc"), examples)
+        encode_examples(backwards, tuple("abc"), {label: texts[::-1] for label, texts in examples.items()})
+    assert encoder.texts == backwards.texts == [text for text in whole.texts if text in set(encoder.texts)]
+    assert len(encoder.texts) == min(most, len(whole.texts))
+    if encoded is not None:
+        used = encoded.belongs.sum(axis=0)
+        for place, label in enumerate("abc"):
+            assert used[place] == len(examples.get(label, ())) or used[place] >= used.max() - 1

@@ -20,10 +20,13 @@ from pipelines.shards import ShardOrigin
 RANGE = pa.table({"index": [0], "data": [b"{}"]})
 
 
-def actor_of(model: str, arithmetic: str, weights: dict[str, str] | None = None) -> ClassifierActor:
+def actor_of(
+    model: str, arithmetic: str, weights: dict[str, str] | None = None, timeout_seconds: float = 900.0
+) -> ClassifierActor:
     settings = Settings(
         models=(model,),
         model_weights=weights or {},
+        classifier_timeout_seconds=timeout_seconds,
         s3_endpoint="http://127.0.0.1:9",
         s3_access_key="none",
         s3_secret_key="none",
@@ -75,3 +78,17 @@ def test_a_job_whose_model_needs_what_is_not_installed_is_told_so(
         actor(RANGE)
     assert "own_models.mine cannot be used on node" in explain(failed.value)
     assert "not_installed" in explain(failed.value)
+
+
+def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_engines").mkdir()
+    (tmp_path / "own_engines" / "hanging.py").write_text(
+        "import time\nclass Engine:\n    def bind(self, task):\n        time.sleep(30)\n"
+        "def load(threads, weights):\n    return Engine()\n"
+    )
+    actor = actor_of("own_engines.hanging", "", timeout_seconds=0.1)
+    with pytest.raises(ModelFailed) as failed:
+        actor(RANGE)
+    assert "own_engines.hanging cannot be used on node" in explain(failed.value)
+    assert "examples within 0.1 s" in explain(failed.value)

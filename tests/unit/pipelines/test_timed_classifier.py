@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from threading import Event
+from typing import cast
 
 import pytest
+
+from models.exceptions import ModelError, UnknownEngine
+from models.protocol import Classifier, EngineInfo
+from models.task import ClassificationTask
+from pipelines.timed_classifier import bind_in_time
 
 _PROGRAM = """
 import ctypes, time
@@ -48,3 +55,34 @@ def test_a_classifier_that_does_not_hang_answers() -> None:
     program = _PROGRAM.replace("{text!r}", repr("fine"))
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (0, "all is well\nit has answered\n"), ended.stderr
+
+
+class _Engine:
+    """Binds once it is told to."""
+
+    info = EngineInfo("slow", "cpu")
+
+    def __init__(self) -> None:
+        self.told = Event()
+
+    def bind(self, task: ClassificationTask) -> Classifier:
+        if len(task.labels) > 1:
+            raise UnknownEngine("slow", ())
+        self.told.wait()
+        return cast(Classifier, task)
+
+
+TASK = ClassificationTask(("a",))
+
+
+def test_an_engine_that_is_not_bound_in_time_is_an_error_that_says_what_to_do() -> None:
+    engine = _Engine()
+    with pytest.raises(ModelError, match=r"descriptions and examples within 0\.1 s\. Start the job again, or create"):
+        bind_in_time(engine, TASK, 0.1)
+    engine.told.set()
+    assert bind_in_time(engine, TASK, 60) is TASK
+
+
+def test_what_an_engine_raises_while_it_is_bound_is_raised() -> None:
+    with pytest.raises(UnknownEngine):
+        bind_in_time(_Engine(), ClassificationTask(("a", "b")), 60)

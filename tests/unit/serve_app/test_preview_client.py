@@ -74,7 +74,7 @@ def test_what_is_too_much_at_once_is_unavailable_and_leaves_no_trace() -> None:
         preview = client(handle, previews_in_flight=2)
         tasks = [asyncio.create_task(preview.answer(REQUEST)) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(Unavailable, match="answering 2 preview calls with 8 characters"):
+        with pytest.raises(Unavailable, match="answering 2 preview calls with 10 characters"):
             await preview.answer(REQUEST)
         for task in tasks:
             task.cancel()
@@ -82,9 +82,23 @@ def test_what_is_too_much_at_once_is_unavailable_and_leaves_no_trace() -> None:
         large = PreviewRequest(JobConfig(labels=("a",)), ("x" * 5_000_000,))
         alone = asyncio.create_task(preview.answer(large))
         await asyncio.sleep(0)
-        with pytest.raises(Unavailable, match="5,000,000 characters"):
+        with pytest.raises(Unavailable, match="5,000,001 characters"):
             await preview.answer(REQUEST)
         assert len(handle.responses) == 3
         alone.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_said_of_labels_counts_as_texts_do() -> None:
+    async def scenario() -> None:
+        handle = FakeHandle()
+        preview = client(handle)
+        task = JobConfig(labels=("a",), descriptions={"a": "x" * 3_000_000}, examples={"a": ("y" * 2_000_000, "z")})
+        large = asyncio.create_task(preview.answer(PreviewRequest(task, ("text",))))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="answering 1 preview calls with 5,000,006 characters"):
+            await preview.answer(REQUEST)
+        large.cancel()
 
     asyncio.run(scenario())
