@@ -29,6 +29,7 @@ from pipelines.range_classifier import classify_range
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
+from pipelines.spool import spool
 from pipelines.timed_classifier import TimedClassifier, bind_in_time
 from pipelines.work import Work
 
@@ -150,19 +151,21 @@ class ClassifierActor:
                 self._watcher.range_progress.remote(index, attempt.number, completed, failed)
 
         began = time.monotonic()
-        result = classify_range(
-            batch["data"][0].as_py(),
-            first=index == 0,
-            task=self._task,
-            classifier=self._classifier,
-            attempt=attempt,
-            on_progress=report,
-            on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
-        )
-        work = Work(time.monotonic() - began, errors=result.errors)
-        ray.get(self._watcher.range_classified.remote(index, work))
-        receipt = ShardReceipt(index, result.completed, result.failed, result.tokens, len(result.lines))
-        write_shard(self._store, self._paths, result.lines, receipt, self._origin)
+        with spool() as lines:
+            result = classify_range(
+                batch["data"][0].as_py(),
+                first=index == 0,
+                task=self._task,
+                classifier=self._classifier,
+                attempt=attempt,
+                output=lines,
+                on_progress=report,
+                on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
+            )
+            work = Work(time.monotonic() - began, errors=result.errors)
+            ray.get(self._watcher.range_classified.remote(index, work))
+            receipt = ShardReceipt(index, result.completed, result.failed, result.tokens, lines.tell())
+            write_shard(self._store, self._paths, lines, receipt, self._origin)
         return pa.Table.from_pylist([asdict(receipt)], schema=_RECEIPT_SCHEMA)
 
     def _require_arithmetic(self) -> None:

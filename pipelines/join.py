@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from pipelines.object_store import ObjectStore
+from pipelines.spool import spool
 
 # S3's limits: every part but the last has at least 5 MiB, and there are at most 10,000 parts.
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS = 10_000
 _THREADS = 4
-# What each thread holds of its part in memory; the rest of a larger one waits on disk.
-_SPOOLED_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 8 * 1024 * 1024
 
 
@@ -72,7 +70,7 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
     """
     parts = plan_join(shards)
     if len(parts) == 1:
-        with _spool() as body:
+        with spool() as body:
             _read(store, parts[0], body)
             store.put(target, body, content_type="application/x-ndjson")
         return
@@ -82,7 +80,7 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
         if part.copied:
             upload.copy_part(number, part.shards[0].key, etag=part.shards[0].etag)
             return
-        with _spool() as body:
+        with spool() as body:
             _read(store, part, body)
             upload.put_part(number, body)
 
@@ -93,10 +91,6 @@ def join_shards(store: ObjectStore, shards: Sequence[Shard], target: str) -> Non
     except BaseException:
         upload.abort()
         raise
-
-
-def _spool() -> SpooledTemporaryFile[bytes]:
-    return SpooledTemporaryFile(_SPOOLED_BYTES)
 
 
 def _read(store: ObjectStore, part: JoinPart, body: IO[bytes]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO
 
 from models.protocol import Classifier, OnBatch
 from models.task import ClassificationTask, Prediction
@@ -23,20 +25,29 @@ OnGroup = Callable[[Span], None]
 # So many texts do not all happen to be what makes the classifier raise.
 _MANY = 20
 _CONDEMNED = ItemError("classifier_error", "The classifier's process died whenever it came to this text")
+# A slice of a range is at work at once, so that tiny lines, or long answers, do not count in memory. Classifiers sort
+# the texts they are given: a slice has as many as the largest range of usual lines.
+_SLICE_ITEMS = 100_000
+_SLICE_SCORED_LABELS = 2_000_000
+_WRITTEN_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RangeResult:
-    """The result lines of a range, in input order, and what they hold; ``errors`` counts error lines by code."""
+    """What the result lines of a range hold; ``errors`` counts error lines by code."""
 
-    lines: bytes
-    completed: int
-    tokens: int
-    errors: Mapping[str, int]
+    completed: int = 0
+    tokens: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
         return sum(self.errors.values())
+
+    def __add__(self, other: RangeResult) -> RangeResult:
+        return RangeResult(
+            self.completed + other.completed, self.tokens + other.tokens, Counter(self.errors) + Counter(other.errors)
+        )
 
 
 def classify_range(
@@ -46,30 +57,41 @@ def classify_range(
     task: ClassificationTask,
     classifier: Classifier,
     attempt: Attempt,
+    output: IO[bytes],
     on_progress: OnProgress,
     on_group: OnGroup,
 ) -> RangeResult:
-    """Answer every item of a range; an item that cannot be classified is answered with an error.
+    """Answer every item of a range, in input order, with a line written to ``output``; an item that cannot be
+    classified is answered with an error.
 
     In a careful attempt ``on_group`` is called, and has to have returned, before each group is classified.
     """
-    items = [parse_line(line) for line in split_lines(data, first=first)]
-    texts = [item.text for item in items if item.text is not None]
-    unusable = len(items) - len(texts)
-    done = 0
+    renderer = ResultRenderer(task)
+    groups = _groups(attempt, data, first=first)
+    result = RangeResult()
+    texts_before = unusable = done = 0
 
     def count_batch(batch: int, _tokens: int) -> None:
         nonlocal done
         done += batch
         on_progress(done, unusable)
 
-    on_progress(0, unusable)
-    answers: list[Prediction | ItemError] = [_CONDEMNED] * len(texts)
-    for span in [] if attempt.hopeless else attempt.groups(len(texts)):
-        if attempt.careful:
-            on_group(span)
-        answers[slice(*span)] = answer_texts(classifier, texts[slice(*span)], count_batch)
-    return _render(items, answers, task)
+    lines = split_lines(data, first=first)
+    while items := [parse_line(line) for line in islice(lines, _slice_items(task))]:
+        texts = [item.text for item in items if item.text is not None]
+        unusable += len(items) - len(texts)
+        on_progress(done, unusable)
+        answers: list[Prediction | ItemError] = [_CONDEMNED] * len(texts)
+        for span in _within(groups, texts_before, texts_before + len(texts)):
+            if attempt.careful:
+                on_group(span)
+            here = slice(span[0] - texts_before, span[1] - texts_before)
+            answers[here] = answer_texts(classifier, texts[here], count_batch)
+        texts_before += len(texts)
+        result += _render(items, answers, renderer, output)
+        # Else they would be there until the next slice's are.
+        del items, texts, answers
+    return result
 
 
 def answer_texts(
@@ -110,8 +132,33 @@ def _answer_by_halves(classifier: Classifier, texts: Sequence[str]) -> list[Pred
     return _answer_by_halves(classifier, texts[:middle]) + _answer_by_halves(classifier, texts[middle:])
 
 
-def _render(items: Sequence[Item], answers: Sequence[Prediction | ItemError], task: ClassificationTask) -> RangeResult:
-    renderer = ResultRenderer(task)
+def _slice_items(task: ClassificationTask) -> int:
+    scored = 1 if task.mode == "single" else len(task.labels)
+    return min(_SLICE_ITEMS, max(_SLICE_SCORED_LABELS // scored, 1))
+
+
+def _groups(attempt: Attempt, data: bytes, *, first: bool) -> list[Span]:
+    """The spans of the range to classify."""
+    if attempt.hopeless:
+        return []
+    if not attempt.careful:
+        # One for all there are: a text has at least a byte of the data.
+        return attempt.groups(len(data))
+    return attempt.groups(sum(parse_line(line).text is not None for line in split_lines(data, first=first)))
+
+
+def _within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
+    """What of the spans lies between two texts."""
+    between = ((max(start, first), min(end, last)) for start, end in spans)
+    return [(start, end) for start, end in between if start < end]
+
+
+def _render(
+    items: Sequence[Item],
+    answers: Sequence[Prediction | ItemError],
+    renderer: ResultRenderer,
+    output: IO[bytes],
+) -> RangeResult:
     remaining = iter(answers)
     lines = bytearray()
     errors: Counter[str] = Counter()
@@ -124,4 +171,8 @@ def _render(items: Sequence[Item], answers: Sequence[Prediction | ItemError], ta
         else:
             tokens += answer.tokens
             lines += renderer.answer(answer, item.ids).encode() + b"\n"
-    return RangeResult(bytes(lines), len(items) - errors.total(), tokens, errors)
+        if len(lines) >= _WRITTEN_BYTES:
+            output.write(lines)
+            lines.clear()
+    output.write(lines)
+    return RangeResult(len(items) - errors.total(), tokens, errors)

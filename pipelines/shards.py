@@ -9,7 +9,7 @@ from functools import partial
 
 from pipelines.exceptions import ObjectMissing
 from pipelines.layout import JobPaths
-from pipelines.object_store import ObjectInfo, ObjectStore
+from pipelines.object_store import Body, ObjectInfo, ObjectStore
 
 _HEAD_THREADS = 16
 
@@ -36,7 +36,7 @@ class ShardOrigin:
         return {"input": self.input_etag, "engine": self.engine}
 
 
-def write_shard(store: ObjectStore, paths: JobPaths, lines: bytes, receipt: ShardReceipt, origin: ShardOrigin) -> None:
+def write_shard(store: ObjectStore, paths: JobPaths, lines: Body, receipt: ShardReceipt, origin: ShardOrigin) -> None:
     """One PUT: the shard is there with its counters, or not at all."""
     store.put(
         paths.shard(receipt.index),

@@ -8,7 +8,7 @@ from itertools import islice
 import httpx
 import pytest
 
-from pipelines import join, object_store
+from pipelines import join, object_store, spool
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.layout import JobPaths
@@ -226,7 +226,7 @@ def test_more_large_shards_than_there_may_be_parts_are_joined_in_order(
     store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
     monkeypatch.setattr(join, "MAX_PARTS", 3)
-    monkeypatch.setattr(join, "_SPOOLED_BYTES", in_memory)
+    monkeypatch.setattr(spool, "_IN_MEMORY_BYTES", in_memory)
     monkeypatch.setattr(join, "_READ_BYTES", 2 * MIB)
     bodies = [bytes([97 + index]) * (MIN_PART_BYTES + index) for index in range(5)]
     shards = []

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, Item, ItemError, parse_line
+from pipelines import ndjson
+from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, Item, ItemError, parse_line, split_lines
 from pipelines.ranges import MAX_LINE_BYTES
 from tests.unit.pipelines.line_contract import assert_contract, result_line, strictly_parsed
 from tests.unit.pipelines.strategies import input_bytes, json_strings, json_values, numbers
@@ -228,6 +229,14 @@ def test_a_line_that_is_no_json_has_no_id() -> None:
 
 def test_a_text_is_kept_as_it_is() -> None:
     assert parse_line('{"text":"  a\\r\\n\\u0000é\u2028 \x7f "}'.encode()).text == "  a\r\n\x00é\u2028 \x7f "
+
+
+@given(data=input_bytes(), first=st.booleans(), piece=st.integers(0, 9))
+def test_lines_are_the_same_in_pieces_of_any_size(data: bytes, first: bool, piece: int) -> None:
+    whole = list(split_lines(data, first=first))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ndjson, "_SPLIT_BYTES", piece)
+        assert list(split_lines(data, first=first)) == whole
 
 
 def test_every_code_of_a_line_is_one_of_the_contracts() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import tracemalloc
 from collections.abc import Sequence
-from typing import Literal
+from typing import IO, Literal, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -10,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.decision import decide
-from models.protocol import OnBatch
+from models.protocol import Classifier, OnBatch
 from models.task import ClassificationTask, Prediction, ScoredLabel
 from pipelines import range_classifier
 from pipelines.attempts import Attempt, Span
 from pipelines.ndjson import ItemError, parse_line, split_lines
-from pipelines.range_classifier import OnProgress, RangeResult, answer_texts
+from pipelines.range_classifier import OnProgress, answer_texts
 from pipelines.results import ResultRenderer
 from tests.unit.pipelines.strategies import input_bytes
 
@@ -52,6 +54,15 @@ def predict(text: str) -> Prediction:
     return Prediction((ScoredLabel("odd" if len(text) % 2 else "even", 0.75),), tokens=len(text))
 
 
+class Answered(NamedTuple):
+    """A range's result lines and what they hold."""
+
+    lines: bytes
+    completed: int
+    failed: int
+    tokens: int
+
+
 def ignore(completed: int, failed: int) -> None:
     pass
 
@@ -61,20 +72,23 @@ def classify_range(
     *,
     first: bool,
     task: ClassificationTask,
-    classifier: LengthClassifier,
+    classifier: Classifier,
     on_progress: OnProgress,
     attempt: Attempt | None = None,
     groups: list[Span] | None = None,
-) -> RangeResult:
-    return range_classifier.classify_range(
+) -> Answered:
+    output = io.BytesIO()
+    result = range_classifier.classify_range(
         data,
         first=first,
         task=task,
         classifier=classifier,
         attempt=attempt or Attempt(1),
+        output=output,
         on_progress=on_progress,
         on_group=(groups if groups is not None else []).append,
     )
+    return Answered(output.getvalue(), result.completed, result.failed, result.tokens)
 
 
 def lines_of(*texts: object) -> bytes:
@@ -143,14 +157,8 @@ def test_a_text_of_which_the_engine_makes_no_number_is_an_error_in_its_line(mode
             first = [np.nan if text == "huge" else 0.25 for text in texts]
             return decide(task, np.array([[one, 0.75] for one in first]), [1] * len(texts))
 
-    result = range_classifier.classify_range(
-        lines_of("a", "huge", "b"),
-        first=True,
-        task=task,
-        classifier=Overflowing(),
-        attempt=Attempt(1),
-        on_progress=ignore,
-        on_group=lambda span: None,
+    result = classify_range(
+        lines_of("a", "huge", "b"), first=True, task=task, classifier=Overflowing(), on_progress=ignore
     )
     answers = [json.loads(line) for line in result.lines.splitlines()]
     assert [answer.get("error", {}).get("code") for answer in answers] == [None, "classifier_error", None]
@@ -247,3 +255,91 @@ def test_the_same_bytes_give_the_same_bytes_however_they_are_batched(data: bytes
         for batch in (1, 4)
     )
     assert one == other
+
+
+@given(
+    data=input_bytes(),
+    items=st.integers(1, 5),
+    attempt=st.sampled_from(
+        [
+            Attempt(1),
+            Attempt(3, careful=True),
+            Attempt(4, careful=True, suspects=(1, 4)),
+            Attempt(5, careful=True, condemned=((0, 1), (2, 4))),
+            Attempt(9, careful=True, hopeless=True),
+        ]
+    ),
+)
+@example(data=lines_of(*"abcdef"), items=2, attempt=Attempt(4, careful=True, suspects=(1, 4)))
+@example(data=lines_of("a", 7, 7, 7, "b"), items=2, attempt=Attempt(3, careful=True))
+def test_a_range_in_slices_is_answered_as_it_is_in_one(data: bytes, items: int, attempt: Attempt) -> None:
+    def answered(slice_items: int) -> tuple[Answered, list[Span], list[tuple[int, int]]]:
+        groups: list[Span] = []
+        heard: list[tuple[int, int]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(range_classifier, "_SLICE_ITEMS", slice_items)
+            result = classify_range(
+                data,
+                first=True,
+                task=TASK,
+                classifier=LengthClassifier(poison="\x00never"),
+                on_progress=lambda completed, failed: heard.append((completed, failed)),
+                attempt=attempt,
+                groups=groups,
+            )
+        return result, groups, heard
+
+    whole, of_whole, _ = answered(1000)
+    sliced, of_sliced, heard = answered(items)
+    assert sliced == whole
+    assert [text for span in of_sliced for text in range(*span)] == [text for span in of_whole for text in range(*span)]
+    assert all(start < end for start, end in of_sliced)
+    assert heard == sorted(heard)
+
+
+@pytest.mark.parametrize(("mode", "most"), [("single", 7), ("multi", 2)])
+def test_no_more_texts_are_at_work_than_their_answers_are_short(
+    monkeypatch: pytest.MonkeyPatch, mode: Literal["single", "multi"], most: int
+) -> None:
+    monkeypatch.setattr(range_classifier, "_SLICE_ITEMS", 7)
+    monkeypatch.setattr(range_classifier, "_SLICE_SCORED_LABELS", 8)
+    task = ClassificationTask(labels=("even", "odd", "none"), mode=mode)
+    classifier = LengthClassifier()
+    classify_range(lines_of(*"a" * 15), first=True, task=task, classifier=classifier, on_progress=ignore)
+    assert max(map(len, classifier.calls)) == most
+    assert sum(map(len, classifier.calls)) == 15
+
+
+def test_a_range_of_usual_lines_is_given_to_the_classifier_at_once() -> None:
+    classifier = LengthClassifier(batch=1000)
+    data = (b'{"text":"' + b"x" * 88 + b'"}\n') * (8 * 1024 * 1024 // 100)
+    classify_range(data, first=True, task=TASK, classifier=classifier, on_progress=ignore)
+    assert list(map(len, classifier.calls)) == [83_886]
+
+
+def test_tiny_lines_take_no_more_memory_than_a_slice_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_classifier, "_SLICE_ITEMS", 1000)
+
+    class Nowhere(io.RawIOBase):
+        def write(self, _: object) -> int:
+            return 0
+
+    def peak_of(lines: int) -> int:
+        data = b"{}\n" * lines
+        tracemalloc.start()
+        range_classifier.classify_range(
+            data,
+            first=True,
+            task=TASK,
+            classifier=LengthClassifier(),
+            attempt=Attempt(1),
+            output=cast(IO[bytes], Nowhere()),
+            on_progress=ignore,
+            on_group=lambda span: None,
+        )
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_of(100_000) < 1.5 * peak_of(25_000)
