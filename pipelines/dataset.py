@@ -17,8 +17,8 @@ from ray.data.block import BlockMetadata
 from models.exceptions import ModelError
 from models.processors import limit_tokenizer_threads
 from pipelines.attempts import Attempt
-from pipelines.engines import arithmetic_for, classifier_resources, engine_for, threads_of_classifier
-from pipelines.exceptions import ModelFailed, OtherArithmetic
+from pipelines.engines import arithmetic_for, classifier_resources, engine_for, fingerprint_for, threads_of_classifier
+from pipelines.exceptions import ModelFailed, OtherArithmetic, OtherEngine
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
@@ -96,8 +96,8 @@ class ClassifierActor:
     pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
 
     ``arithmetic`` is what the job's shards are computed in; where this node's CPU computes in another, each call
-    raises OtherArithmetic. Where the model cannot be used, each raises ModelFailed: of an exception while it is made
-    Ray would tell the job no more than that an actor died.
+    raises OtherArithmetic. Where the model cannot be used, each raises ModelFailed; where its version is not that of
+    ``origin``, OtherEngine: of an exception while it is made Ray would tell the job no more than that an actor died.
 
     ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
     ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
@@ -123,6 +123,7 @@ class ClassifierActor:
         self._task = config.task()
         self._arithmetic = (arithmetic, arithmetic_for(settings, config.model))
         self._model = config.model
+        self._engine = fingerprint_for(settings, config.model, arithmetic)
         threads = threads_of_classifier(settings, config.model, classifiers, node_resources())
         limit_tokenizer_threads(threads)
         self._classifier: TimedClassifier | ModelFailed
@@ -140,6 +141,7 @@ class ClassifierActor:
         self._require_arithmetic()
         if isinstance(self._classifier, ModelFailed):
             raise self._classifier
+        self._require_engine()
         index = batch["index"][0].as_py()
         attempt: Attempt = ray.get(self._watcher.begin_range.remote(index))
         reported_at = 0.0
@@ -177,6 +179,14 @@ class ClassifierActor:
                 f" cluster, then start the job again."
             )
 
+    def _require_engine(self) -> None:
+        if self._engine != self._origin.engine:
+            raise OtherEngine(
+                f"Node {platform.node()} has another version of the model {self._model} or its libraries than the job's"
+                f" plan, and one file must not hold answers of both. Start the service again so that all nodes have"
+                f" one version ('ray up' on a cluster), then start the job again."
+            )
+
 
 def classify_ranges(
     store: ObjectStore,
@@ -194,7 +204,7 @@ def classify_ranges(
     """Read ``ranges``, classify and write them (in ``classifiers`` actors); their shards are marked with ``origin``.
 
     Raises OtherArithmetic where a classifier's node does not compute in ``arithmetic``, ModelFailed where the model
-    cannot be used.
+    cannot be used, OtherEngine where the node's version of it is not that of ``origin``.
 
     Yields a receipt for each shard once it is in S3, in any order.
 

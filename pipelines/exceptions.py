@@ -167,6 +167,10 @@ class OtherArithmetic(LabelworksError):
     """This node computes the model in another arithmetic than the job's other nodes."""
 
 
+class OtherEngine(LabelworksError):
+    """This node has another version of the model or its libraries than the job's plan."""
+
+
 class DriverSuperseded(LabelworksError):
     """Another driver has taken this job over, or the job was ended; this one must stop without writing."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from models.fingerprint import engine_fingerprint
 from pipelines.dataset import ClassifierActor
 from pipelines.driver import explain
-from pipelines.exceptions import ModelFailed, OtherArithmetic
+from pipelines.engines import fingerprint_for
+from pipelines.exceptions import ModelFailed, OtherArithmetic, OtherEngine
 from pipelines.job import InputVersion, JobConfig
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
@@ -21,7 +24,12 @@ RANGE = pa.table({"index": [0], "data": [b"{}"]})
 
 
 def actor_of(
-    model: str, arithmetic: str, weights: dict[str, str] | None = None, timeout_seconds: float = 900.0
+    model: str,
+    arithmetic: str,
+    weights: dict[str, str] | None = None,
+    *,
+    engine: str = "engine",
+    timeout_seconds: float = 900.0,
 ) -> ClassifierActor:
     settings = Settings(
         models=(model,),
@@ -36,7 +44,7 @@ def actor_of(
         settings,
         JobInput(JobPaths("acme", "batch_0000000000000000"), InputVersion(etag="one", size=1)),
         JobConfig(labels=("a", "b"), model=model),
-        ShardOrigin("one", "engine"),
+        ShardOrigin("one", engine),
         arithmetic,
         1,
         None,
@@ -92,3 +100,25 @@ def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatc
         actor(RANGE)
     assert "own_engines.hanging cannot be used on node" in explain(failed.value)
     assert "examples within 0.1 s" in explain(failed.value)
+
+
+def test_a_node_with_another_version_of_the_engine_than_the_plan_classifies_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planned = fingerprint_for(Settings(), "static", "")
+    monkeypatch.setattr("models.fingerprint._version", lambda distribution: "0.0.1")
+    engine_fingerprint.cache_clear()
+    actor = actor_of("static", "", engine=planned)
+    engine_fingerprint.cache_clear()
+    with pytest.raises(OtherEngine) as refused:
+        actor(RANGE)
+    told = explain(refused.value)
+    assert f"Node {platform.node()} has another version of the model static or its libraries" in told
+    assert "ray up" in told
+    assert "start the job again" in told
+
+
+def test_a_node_with_the_plans_version_of_the_engine_goes_on_to_classify() -> None:
+    actor = actor_of("static", "", engine=fingerprint_for(Settings(), "static", ""))
+    with pytest.raises(AttributeError, match="begin_range"):
+        actor(RANGE)
