@@ -197,7 +197,7 @@ def item_lines(file: BinaryIO) -> Iterator[bytes]:
 
 def is_item(line: bytes) -> bool:
     """Whether the service answers a line: it is not blank."""
-    return bool(line.strip(_BLANK)) or len(line.removesuffix(b"\n")) > _MAX_LINE_BYTES
+    return bool(line.strip(_BLANK)) or len(line.removesuffix(b"\n").removesuffix(b"\r")) > _MAX_LINE_BYTES
 
 
 def write_items(items: Iterable[Mapping[Any, Any]], target: Path, text_field: str) -> None:

@@ -64,6 +64,8 @@ _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
+# In data that is no text a line begins with a brace often enough.
+_OBJECT_BEGINNING = re.compile(rb'[ \t\r]*\{[ \t\r]*"')
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _HALF_PAIR_ERROR = ItemError(
     "invalid_text", '"text" holds half of a surrogate pair (\\ud800-\\udfff), which is no character'
@@ -73,13 +75,14 @@ _HALF_PAIR_ERROR = ItemError(
 def split_lines(data: bytes, *, first: bool) -> Iterator[bytes]:
     """The lines of ``data`` that are items, without line ends; ``first`` when the data begins the file (BOM).
 
-    A line over ``MAX_LINE_BYTES`` is an item even where it is blank, since a reader may have cut its end off.
+    A line over ``MAX_LINE_BYTES``, its end not counted, is an item even where it is blank, since a reader may have cut
+    its end off.
     """
     if first:
         data = data.removeprefix(BOM)
     for line in _split(data):
         stripped = line.strip(_BLANK_BYTES)
-        if len(line) > MAX_LINE_BYTES:
+        if len(line) - line.endswith(b"\r") > MAX_LINE_BYTES:
             yield line
         elif stripped:
             yield stripped
@@ -128,14 +131,18 @@ def text_error(text: str) -> ItemError | None:
     return None if text.isascii() or not _HALF_PAIR.search(text) else _HALF_PAIR_ERROR
 
 
-def is_object(item: Item) -> bool:
-    """Whether the item's line was a JSON object, usable or not."""
-    return item.error is None or item.error.code in (
-        "missing_text",
-        "invalid_text",
-        "empty_text",
-        "text_too_long",
-    )
+def is_object(line: bytes) -> bool:
+    """Whether a line that ``split_lines`` gave is a JSON object, usable or not; one too long or not in UTF-8 counts as
+    what it looks like.
+    """
+    if not line.lstrip(_BLANK_BYTES).startswith(b"{"):
+        return False
+    item = parse_line(line)
+    if item.error is None or item.error.code in ("missing_text", "invalid_text", "empty_text", "text_too_long"):
+        return True
+    if item.error.code == "line_too_long":
+        return _OBJECT_BEGINNING.match(line) is not None
+    return item.error.code == "invalid_encoding" and line.endswith(b"}") and _OBJECT_BEGINNING.match(line) is not None
 
 
 def _failed(code: ErrorCode, message: str, ids: str = "") -> Item:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
-_KEPT_LINE_BYTES = MAX_LINE_BYTES + 1 + len(b"\xef\xbb\xbf")
+# One byte more than a line may have, even if the last that is kept happens to be the first half of \r\n.
+_KEPT_LINE_BYTES = len(b"\xef\xbb\xbf") + MAX_LINE_BYTES + 2
 _TAIL_CHUNK = 64 * 1024
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.file_kind import require_objects
-from pipelines.ndjson import Item, count_lines, is_object, parse_line, split_lines
+from pipelines.ndjson import count_lines, is_object, parse_line, split_lines
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -29,16 +29,17 @@ def scan_lines(data: bytes, *, first: bool, samples: int, count_tokens: CountTok
     """Scan the lines of a range (as ``read_lines_of`` gave them), counting the tokens of up to ``samples`` of them."""
     items = count_lines(data, first=first)
     if items <= samples:
-        sampled = [(parse_line(line), 1.0) for line in split_lines(data, first=first)]
+        sampled = [(line, 1.0) for line in split_lines(data, first=first)]
     else:
         sampled = _sample(data, first=first, samples=samples)
-    usable = [(item.text, weight) for item, weight in sampled if item.text is not None]
+    read = ((parse_line(line), weight) for line, weight in sampled)
+    usable = [(item.text, weight) for item, weight in read if item.text is not None]
     counts = count_tokens([text for text, _ in usable]) if usable else []
     return RangeScan(
         items=items,
         tokens=sum(count * weight for count, (_, weight) in zip(counts, usable, strict=True)),
-        has_object=any(is_object(item) for item, _ in sampled)
-        or any(is_object(parse_line(line)) for line in split_lines(data, first=first)),
+        has_object=any(is_object(line) for line, _ in sampled)
+        or any(is_object(line) for line in split_lines(data, first=first)),
     )
 
 
@@ -53,8 +54,8 @@ def require_ndjson(scans: Sequence[RangeScan], head: bytes) -> None:
     require_objects(items=items, has_object=has_object, head=head)
 
 
-def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[Item, float]]:
-    """Items drawn in proportion to their lines' lengths, and how many items each stands for.
+def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[bytes, float]]:
+    """Items' lines drawn in proportion to their lengths, and how many items each stands for.
 
     Hansen and Hurwitz's estimator: unbiased whatever the lines hold, and near exact where tokens go by length.
     Drawn at random within equal strata, since lines that repeat in a pattern would bias even steps.
@@ -71,7 +72,7 @@ def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[Item, float
     drawn, times = np.unique(found, return_counts=True)
     weights = times * (reach[-1] / samples) / lengths[drawn]
     return [
-        (parse_line(line), float(weight))
+        (line, float(weight))
         for start, end, weight in zip(starts[drawn], ends[drawn], weights, strict=True)
         for line in split_lines(data[start:end], first=first and start == 0)
     ]

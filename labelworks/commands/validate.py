@@ -129,7 +129,7 @@ def examine(path: Path, count_tokens: CountTokens) -> Report:
         report.rejected = f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)"
         return report
     sample = _Sample()
-    objects = 0
+    has_object = False
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         try:
@@ -141,7 +141,7 @@ def examine(path: Path, count_tokens: CountTokens) -> Report:
         for number, line in _numbered_items(file):
             item = parse_line(line)
             report.items += 1
-            objects += is_object(item)
+            has_object = has_object or is_object(line)
             if item.error is not None:
                 report.errors[item.error.code] = report.errors.get(item.error.code, 0) + 1
                 if len(report.first_errors) < _SHOWN_ERRORS:
@@ -149,7 +149,7 @@ def examine(path: Path, count_tokens: CountTokens) -> Report:
             elif item.text is not None:
                 sample.add(item.text)
     try:
-        require_objects(items=report.items, has_object=bool(objects), head=head)
+        require_objects(items=report.items, has_object=has_object, head=head)
     except InputRejected as error:
         report.rejected = error.message
     report.estimated_tokens = sample.estimate(count_tokens)

@@ -12,14 +12,22 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from labelworks.errors import InputError
-from labelworks.inputs import InputFile, item_lines
+from labelworks.inputs import InputFile, is_item, item_lines
 from pipelines.ndjson import parse_line, split_lines
+from pipelines.ranges import MAX_LINE_BYTES
 from tests.unit.pipelines.strategies import input_bytes
 
 
 @given(input_bytes())
 def test_the_client_sees_the_items_that_the_service_sees(data: bytes) -> None:
     assert list(item_lines(io.BytesIO(data))) == list(split_lines(data, first=True))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n", b"\r\r\n"])
+@pytest.mark.parametrize("length", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1])
+def test_a_blank_line_at_the_limit_is_an_item_to_the_client_where_it_is_to_the_service(length: int, end: bytes) -> None:
+    line = b" " * length + end
+    assert is_item(line) == bool(list(split_lines(line, first=True)))
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,14 @@ def test_a_line_may_have_4_mebibytes_and_not_one_byte_more() -> None:
     fixed = len(b'{"pad":"","text":"a"}')
     fits = b'{"pad":"' + b"x" * (4 * 1024 * 1024 - fixed) + b'","text":"a"}'
     assert parse_line(fits).text == "a"
-    assert error_of(fits + b" ") == ItemError("line_too_long", "The line is longer than 4,194,304 bytes")
+    too_long = ItemError("line_too_long", "The line is longer than 4,194,304 bytes")
+    assert error_of(fits + b" ") == too_long
+    for end in (b"", b"\n", b"\r\n", b"\r"):
+        items = [parse_line(line) for line in split_lines(fits + end + fits.replace(b"x", b"xx", 1) + end, first=True)]
+        if end in (b"\n", b"\r\n"):
+            assert [item.text or item.error for item in items] == ["a", too_long]
+        else:
+            assert [item.error for item in items] == [too_long]
 
 
 def test_of_a_repeated_field_the_last_counts() -> None:

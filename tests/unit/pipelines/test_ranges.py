@@ -21,7 +21,7 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines over 50 bytes are too long, so that small inputs hold some."""
     monkeypatch.setattr(ndjson, "MAX_LINE_BYTES", SHORT_LIMIT)
     monkeypatch.setattr(ranges, "MAX_LINE_BYTES", SHORT_LIMIT)
-    monkeypatch.setattr(ranges, "_KEPT_LINE_BYTES", SHORT_LIMIT + 4)
+    monkeypatch.setattr(ranges, "_KEPT_LINE_BYTES", SHORT_LIMIT + 5)
     monkeypatch.setattr(ranges, "_TAIL_CHUNK", 7)
 
 
@@ -48,7 +48,7 @@ def sequential_items(data: bytes, limit: int) -> list[bytes | None]:
     line = bytearray()
 
     def end_line() -> None:
-        if len(line) > limit:
+        if len(line.removesuffix(b"\r")) > limit:
             items.append(None)
         elif any(byte not in b" \t\r" for byte in line):
             items.append(bytes(line).strip(b" \t\r"))
@@ -98,10 +98,10 @@ def test_lines_over_the_limit_are_one_item_each_whatever_the_cut() -> None:
     for length in range(SHORT_LIMIT - 3, SHORT_LIMIT + 8):
         for filling in (b"x", b" ", b"\xc3\xa9"):
             for mark in (b"", MARK):
-                for end in (b"", b"\n", b"\r\n", b"\n{}", b"\n\n{}\n"):
+                for end in (b"", b"\r", b"\n", b"\r\n", b"\r\r\n", b"\rx\n", b"\n{}", b"\n\n{}\n"):
                     data = mark + (filling * length)[:length] + end
                     expected = sequential_items(data, SHORT_LIMIT)
-                    for step in (1, 2, 3, 7, SHORT_LIMIT, SHORT_LIMIT + 1, SHORT_LIMIT + 4, 1000):
+                    for step in (1, 2, 3, 7, SHORT_LIMIT, SHORT_LIMIT + 1, SHORT_LIMIT + 4, SHORT_LIMIT + 5, 1000):
                         cuts = cut_ranges(len(data), min_bytes=step, max_bytes=step, wanted=1)
                         assert list(items_by_ranges(data, cuts, SHORT_LIMIT)) == expected, (data, step)
 
@@ -149,14 +149,14 @@ def test_a_line_without_end_is_not_followed_beyond_what_rejects_it(start: int, l
     data = b"\n" * 100 + b"x" * 10_000
     reader = CountingReader(data)
     read_lines_of(ByteRange(1, start, start + length), len(data), reader)
-    assert reader.bytes_read <= 1 + length + SHORT_LIMIT + 4
+    assert reader.bytes_read <= 1 + length + SHORT_LIMIT + 5
 
 
 def test_a_line_of_many_mebibytes_is_not_followed_to_its_end() -> None:
     data = b"x" * (12 * 1024 * 1024) + b'\n{"text":"a"}'
     reader = CountingReader(data)
     kept = read_lines_of(ByteRange(0, 0, 1000), len(data), reader)
-    assert reader.bytes_read == len(kept) == ranges.MAX_LINE_BYTES + 4
+    assert reader.bytes_read == len(kept) == ranges.MAX_LINE_BYTES + 5
     assert [parse_line(line).error for line in split_lines(kept, first=True)] == [
         ndjson.ItemError("line_too_long", "The line is longer than 4,194,304 bytes")
     ]
@@ -228,7 +228,7 @@ def test_counting_lines_agrees_with_splitting_them(data: bytes, first: bool) -> 
 def test_counting_lines_agrees_with_splitting_them_around_the_limit() -> None:
     for length in range(SHORT_LIMIT - 2, SHORT_LIMIT + 3):
         for filling in (b"x", b" ", b"\r"):
-            for rest in (b"", b"\n", b"\nx", b"\n\n", b"\n" + b" " * 80):
+            for rest in (b"", b"\r", b"\n", b"\r\n", b"\nx", b"\n\n", b"\n" + b" " * 80):
                 for mark in (b"", MARK):
                     data = mark + filling * length + rest
                     for first in (True, False):

@@ -123,7 +123,7 @@ def test_scanning_any_bytes_counts_their_items_and_finds_their_objects(data: byt
     found = scan_lines(data, first=first, samples=samples, count_tokens=count_tokens)
     items = [parse_line(each) for each in split_lines(data, first=first)]
     assert found.items == len(items)
-    assert found.has_object == any(is_object(item) for item in items)
+    assert found.has_object == any(is_object(each) for each in split_lines(data, first=first))
     assert found.tokens >= 0
     assert (found.tokens > 0) <= any(item.text is not None for item in items)
 
@@ -146,6 +146,21 @@ def test_one_object_among_very_many_lines_makes_the_file_acceptable() -> None:
 def test_a_file_whose_objects_have_no_text_is_acceptable() -> None:
     data = b'{"txt":"a"}\n{"text":1}\n'
     require_ndjson([scan(data)], data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"text":"caf\xe9"}\n{"text":"\xfcber"}\r\n',
+        b' { "text":"caf\xe9"}',
+        b'{"text":"' + b"x" * (5 * 1024 * 1024) + b'"}\n',
+        b'  {\t"text":"' + b"x" * (5 * 1024 * 1024),
+    ],
+    ids=["latin-1", "latin-1 with gaps", "too long", "too long, cut, with gaps"],
+)
+def test_a_file_of_objects_that_cannot_be_read_is_acceptable(data: bytes) -> None:
+    require_ndjson([scan(data)], data[: 64 * 1024])
+    require_ndjson([scan(data * 3, samples=1)], data[: 64 * 1024])
 
 
 @pytest.mark.parametrize("data", [b"\n", b" \r\n\t\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
@@ -213,6 +228,12 @@ def test_a_known_binary_format_is_named_at_once_and_after_the_scan(data: bytes, 
         (b"\n\nhello world\nbye\n", "other text (first line: hello world)"),
         ("grüße\n".encode("latin-1"), "other text (first line: gr\ufffd\ufffde)"),
         (b"\x00\x01\x02\x03\n\x04", "binary data"),
+        (b"\x00\n{\xff\xfe\x80}\n{\x22\xff", "binary data"),
+        ('{"text":"gr\u00fc\u00dfe"}\n'.encode("utf-16-le"), "binary data"),
+        (
+            b"{'text': 'caf\xe9'}",
+            "an object that is spread over several lines, or invalid JSON (first line: {'text': 'caf\ufffd'})",
+        ),
         (NDJSON.decode().encode("utf-16-le"), "binary data"),
         (b"x" * 200, "other text (first line: " + "x" * 80 + "…)"),
         (b"[" + b"1," * 3_000_000 + b"1]", "a JSON array or list (first line: [" + "1," * 39 + "1…)"),
