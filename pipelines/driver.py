@@ -92,8 +92,8 @@ class JobDriver(JobObserver):
             )
         except DriverSuperseded:
             self._end_superseded(assignment)
-        except Exception as failure:
-            logger.exception("the job failed")
+        except Exception as failure:  # noqa: BLE001 - whatever it is ends the job, and is logged
+            _log_failure(failure)
             error = explain(failure)
         finally:
             ended.set()
@@ -225,9 +225,26 @@ class JobDriver(JobObserver):
 
 def explain(failure: BaseException) -> str:
     """What a client is told of a failure: the message of our own exceptions, the kind of any other."""
+    expected = _expected(failure)
+    if expected is not None:
+        return expected.message
+    return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
+
+
+def _log_failure(failure: BaseException) -> None:
+    expected = _expected(failure)
+    if expected is None:
+        logger.error("the job failed", exc_info=failure)
+    else:
+        # The message may quote the client's file; the job's record has it.
+        logger.error("the job failed: %s (%s)", type(expected).__name__, expected.code)
+
+
+def _expected(failure: BaseException) -> LabelworksError | None:
+    """The exception of our own that a failure is, or comes from."""
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, LabelworksError) and not isinstance(cause, RayError):
-            return cause.message
+            return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
+    return None
