@@ -131,11 +131,16 @@ def text_error(text: str) -> ItemError | None:
     return None if text.isascii() or not _HALF_PAIR.search(text) else _HALF_PAIR_ERROR
 
 
+def may_be_object(line: bytes) -> bool:
+    """Whether a line that ``split_lines`` gave begins as an object does."""
+    return line.lstrip(_BLANK_BYTES).startswith(b"{")
+
+
 def is_object(line: bytes) -> bool:
     """Whether a line that ``split_lines`` gave is a JSON object, usable or not; one too long or not in UTF-8 counts as
     what it looks like.
     """
-    if not line.lstrip(_BLANK_BYTES).startswith(b"{"):
+    if not may_be_object(line):
         return False
     item = parse_line(line)
     if item.error is None or item.error.code in ("missing_text", "invalid_text", "empty_text", "text_too_long"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from pipelines.file_kind import require_objects
-from pipelines.ndjson import count_lines, is_object, parse_line, split_lines
+from pipelines.ndjson import count_lines, is_object, may_be_object, parse_line, split_lines
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -18,28 +19,37 @@ _LONG_LINE_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class RangeScan:
-    """What one range holds. ``tokens`` is estimated from some of its lines; the rest is exact."""
+    """What one range holds. ``tokens`` is estimated from some of its lines; the rest is exact.
+
+    ``has_object`` is true also where it is not known that the range holds none.
+    """
 
     items: int
     tokens: float
     has_object: bool
 
 
-def scan_lines(data: bytes, *, first: bool, samples: int, count_tokens: CountTokens) -> RangeScan:
-    """Scan the lines of a range (as ``read_lines_of`` gave them), counting the tokens of up to ``samples`` of them."""
+def scan_lines(
+    data: bytes, *, first: bool, samples: int, count_tokens: CountTokens, tried: int | None = None
+) -> RangeScan:
+    """Scan the lines of a range (as ``read_lines_of`` gave them), counting the tokens of up to ``samples`` of them.
+
+    An object is looked for in the first ``tried`` lines that could be one, or in all; with more than that it is not
+    known that there is none.
+    """
     items = count_lines(data, first=first)
     if items <= samples:
         sampled = [(line, 1.0) for line in split_lines(data, first=first)]
     else:
         sampled = _sample(data, first=first, samples=samples)
+    has_object = any(is_object(line) for line, _ in sampled)
     read = ((parse_line(line), weight) for line, weight in sampled)
     usable = [(item.text, weight) for item, weight in read if item.text is not None]
     counts = count_tokens([text for text, _ in usable]) if usable else []
     return RangeScan(
         items=items,
         tokens=sum(count * weight for count, (_, weight) in zip(counts, usable, strict=True)),
-        has_object=any(is_object(line) for line, _ in sampled)
-        or any(is_object(line) for line in split_lines(data, first=first)),
+        has_object=has_object or (items > samples and _may_have_object(data, first, tried)),
     )
 
 
@@ -52,6 +62,11 @@ def require_ndjson(scans: Sequence[RangeScan], head: bytes) -> None:
     """Raises InputRejected when the file holds no item, or no line of it is a JSON object."""
     items, has_object = sum(scan.items for scan in scans), any(scan.has_object for scan in scans)
     require_objects(items=items, has_object=has_object, head=head)
+
+
+def _may_have_object(data: bytes, first: bool, tried: int | None) -> bool:
+    candidates = (line for line in split_lines(data, first=first) if may_be_object(line))
+    return any(map(is_object, islice(candidates, tried))) or next(candidates, None) is not None
 
 
 def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[bytes, float]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 import secrets
-import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +39,7 @@ _CACHED_KEYS = 10_000
 _UNKNOWN_KEYS = 200
 _UNKNOWN_KEYS_SECONDS = 20
 _READ_THREADS = 16
+_LOOK_UP_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,65 +147,95 @@ def list_unlisted_keys(store: ObjectStore) -> None:
                 store.put(key_list_entry(key.account, key_hash), b"")
 
 
+def find_key(store: ObjectStore, secret: str) -> ApiKey:
+    """Look a key up by its secret. Raises Unauthorized for an unknown or expired one."""
+    return _valid(_read(store, _hash(secret)))
+
+
 class KeyDirectory:
     """Finds a key by its secret. Remembers answers for ``cache_seconds``, so that a revocation takes that long.
 
     While the storage does not answer, keys that were good before still are, until they expire. Secrets that are not
-    known as good are looked up at a bounded rate, so that guessing loads the storage no more than that. Thread-safe.
+    known as good are looked up at a bounded rate, so that guessing loads the storage no more than that. For one event
+    loop, which waits for the storage alone: in threads that nothing else takes, and once for all who ask for a key.
     """
 
     def __init__(self, store: ObjectStore, cache_seconds: float) -> None:
         self._store = store
         self._cache_seconds = cache_seconds
-        # Apart, so that guesses push out no key that is good.
+        # Apart, so that guesses push out no key that is good, nor keep it waiting.
         self._good: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._good_threads = ThreadPoolExecutor(_LOOK_UP_THREADS, "keys")
+        self._unknown_threads = ThreadPoolExecutor(_LOOK_UP_THREADS, "unknown-keys")
         self._guesses = RequestLimit(_UNKNOWN_KEYS, seconds=_UNKNOWN_KEYS_SECONDS)
-        self._lock = threading.Lock()
+        self._guesses_read = 0
+        self._reads: dict[str, asyncio.Task[ApiKey | None]] = {}
 
-    def find(self, secret: str) -> ApiKey:
+    async def find(self, secret: str) -> ApiKey:
         """Raises Unauthorized for an unknown or expired key, Unavailable where too many unknown ones were sent."""
         if not _KEY_PATTERN.fullmatch(secret):
             raise Unauthorized
         # Found by its hash: how long a comparison takes tells of the hash alone, which leads to no secret.
         key_hash = _hash(secret)
         now = time.monotonic()
-        with self._lock:
-            read_at, key = self._good.get(key_hash, (float("-inf"), None))
+        read_at, key = self._good.get(key_hash, (float("-inf"), None))
+        if now - read_at > self._cache_seconds:
             if key is None and now - self._unknown.get(key_hash, float("-inf")) <= self._cache_seconds:
                 raise Unauthorized
-        if now - read_at > self._cache_seconds:
-            if key is None and not self._guesses.take("unknown", now).allowed:
-                raise Unavailable("Too many unknown API keys are being tried. Try again shortly.")
-            try:
-                key = _read(self._store, key_hash)
-            except StorageUnavailable:
-                if key is None:
-                    raise
-            # Also where the storage did not answer: the next calls should not wait for it again.
-            self._remember(key_hash, key)
-        if key is None or not key.is_valid(datetime.now(UTC)):
-            raise Unauthorized
-        return key
+            # Shielded: others wait for it too when the one who asked first goes away.
+            key = await asyncio.shield(self._reading(key_hash, key, now))
+        return _valid(key)
 
     def forget(self, key_id: str) -> None:
         """The key was revoked through this replica: it ends here at once."""
-        with self._lock:
-            for key_hash in [known for known, (_, key) in self._good.items() if key.id == key_id]:
-                del self._good[key_hash]
+        for key_hash in [known for known, (_, key) in self._good.items() if key.id == key_id]:
+            del self._good[key_hash]
+
+    def _reading(self, key_hash: str, known: ApiKey | None, now: float) -> asyncio.Task[ApiKey | None]:
+        """The read of a key that is under way, or a new one."""
+        if key_hash not in self._reads:
+            if known is None and (
+                self._guesses_read >= _UNKNOWN_KEYS or not self._guesses.take("unknown", now).allowed
+            ):
+                raise Unavailable("Too many unknown API keys are being tried. Try again shortly.")
+            reading = asyncio.create_task(self._read(key_hash, known))
+            self._reads[key_hash] = reading
+            reading.add_done_callback(lambda _: self._reads.pop(key_hash))
+        return self._reads[key_hash]
+
+    async def _read(self, key_hash: str, known: ApiKey | None) -> ApiKey | None:
+        threads = self._good_threads if known else self._unknown_threads
+        self._guesses_read += known is None
+        try:
+            key = await asyncio.get_running_loop().run_in_executor(threads, _read, self._store, key_hash)
+        except StorageUnavailable:
+            if known is None:
+                raise
+            key = known
+        finally:
+            self._guesses_read -= known is None
+        # Also where the storage did not answer: the next calls should not wait for it again.
+        self._remember(key_hash, key)
+        return key
 
     def _remember(self, key_hash: str, key: ApiKey | None) -> None:
         now = time.monotonic()
-        with self._lock:
-            self._unknown.pop(key_hash, None)
-            self._good.pop(key_hash, None)
-            if key is None:
-                self._unknown[key_hash] = now
-            else:
-                self._good[key_hash] = (now, key)
-            for known in (self._good, self._unknown):
-                while len(known) > _CACHED_KEYS:
-                    known.popitem(last=False)
+        self._unknown.pop(key_hash, None)
+        self._good.pop(key_hash, None)
+        if key is None:
+            self._unknown[key_hash] = now
+        else:
+            self._good[key_hash] = (now, key)
+        for known in (self._good, self._unknown):
+            while len(known) > _CACHED_KEYS:
+                known.popitem(last=False)
+
+
+def _valid(key: ApiKey | None) -> ApiKey:
+    if key is None or not key.is_valid(datetime.now(UTC)):
+        raise Unauthorized
+    return key
 
 
 def _hash(secret: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import time
@@ -38,8 +37,8 @@ class Authenticator:
         self._keys = keys
         self._admin_digest = _digest(admin_key.get_secret_value()) if admin_key else None
 
-    def caller(self, authorization: str) -> Caller:
-        """``authorization`` is the header's value. Raises Unauthorized."""
+    async def caller(self, authorization: str) -> Caller:
+        """``authorization`` is the header's value. Raises as KeyDirectory does."""
         scheme, _, secret = authorization.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
@@ -47,7 +46,7 @@ class Authenticator:
         # Compared in constant time: how long it takes must not tell how much of a guess is right.
         if self._admin_digest and hmac.compare_digest(_digest(secret), self._admin_digest):
             return Caller(_ADMIN, None)
-        key = self._keys.find(secret)
+        key = await self._keys.find(secret)
         return Caller(key.id, key.account)
 
 
@@ -68,7 +67,7 @@ class AuthenticationMiddleware:
             return
         try:
             authorization = Headers(scope=scope).get("authorization", "")
-            caller = await asyncio.to_thread(self._authenticator.caller, authorization)
+            caller = await self._authenticator.caller(authorization)
         except LabelworksError as error:
             await error_response(error)(scope, receive, send)
             return

@@ -21,13 +21,15 @@ logger = logging.getLogger(__name__)
 MAX_INPUT_BYTES = 5 * GIB
 _HEAD_BYTES = 256 * KIB
 _SAMPLES = 256
+# A file of lines that begin as objects and are none could cost half a second of the processor at each try to start it.
+_TRIED_LINES = 2048
 
 
 def inspect_upload(store: ObjectStore, job: JobRecord, settings: Settings) -> tuple[InputVersion, int]:
     """The upload's version and a first estimate of its tokens, from its head.
 
     Raises InputMissing, or InputRejected for a file that is empty, too large or plainly not NDJSON; ModelUnusable. A
-    file whose head alone does not tell passes; the job's scan reads all of it.
+    file whose head alone does not tell, nor the first thousands of its lines, passes; the job's scan reads all of it.
     """
     paths = JobPaths(job.account, job.job_id)
     try:
@@ -55,7 +57,7 @@ def inspect_upload(store: ObjectStore, job: JobRecord, settings: Settings) -> tu
     except (ModelError, ImportError) as error:
         logger.exception("the job's tokens cannot be counted", extra=job.log_fields)
         raise ModelUnusable.named(job.config.model) from error
-    scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count)
+    scan = scan_lines(lines, first=True, samples=_SAMPLES, count_tokens=counter.count, tried=_TRIED_LINES)
     if whole:
         require_ndjson([scan], head)
     share = info.size / len(lines) if lines else 1.0

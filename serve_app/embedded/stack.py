@@ -17,7 +17,7 @@ from ray import serve
 from pipelines.exceptions import Unauthorized
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
-from serve_app.accounts import KeyDirectory, new_key, store_key
+from serve_app.accounts import find_key, new_key, store_key
 from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway
@@ -154,7 +154,7 @@ def working_key(store: ObjectStore, account: str, last: str | None) -> str:
     """The key of the last run where it still works, else a new one, also where the account has as many as it may."""
     if last is not None:
         try:
-            KeyDirectory(store, cache_seconds=0).find(last)
+            find_key(store, last)
         except Unauthorized:
             logger.warning("the key of the last run was revoked or has expired; READY tells a new one")
         else:

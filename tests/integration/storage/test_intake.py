@@ -97,6 +97,8 @@ def test_an_upload_over_the_limit_is_rejected_with_limit_unit_and_size(
         (b"id,text\n1,hello\n", "found what looks like CSV"),
         (b"\n \r\n", "holds no items, only blank lines"),
         (b'[{"text":"a"}]', "found a JSON array"),
+        (b"1\n" * 100_000, "found other text"),
+        (b"{\n" * 2048 + b"}\n" * 2048, "found an object that is spread over several lines"),
     ],
 )
 def test_an_upload_that_is_plainly_no_ndjson_is_rejected_at_start(
@@ -113,6 +115,14 @@ def test_an_upload_whose_first_line_is_longer_than_its_head_passes(gateway_store
     version, tokens = inspect_upload(gateway_store, pending(paths), SETTINGS)
     assert version.size == 600_000 + len(line("a"))
     assert tokens == 0
+
+
+@pytest.mark.parametrize("last", [line("a"), b"{\n"])
+def test_an_upload_of_very_many_broken_objects_is_left_to_the_jobs_scan(
+    gateway_store: ObjectStore, paths: JobPaths, last: bytes
+) -> None:
+    gateway_store.put(paths.input, b"{\n" * 2048 + last)
+    assert inspect_upload(gateway_store, pending(paths), SETTINGS)[0].size == 4096 + len(last)
 
 
 def test_an_upload_of_few_objects_among_other_lines_passes(gateway_store: ObjectStore, paths: JobPaths) -> None:
