@@ -27,11 +27,12 @@ REMEMBERED_ANSWERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """Texts for one task. ``may_be_cached``: an answer that was given before will do.
+    """Texts for one task. ``may_be_cached``: an answer that was given to the account before will do.
 
     ``request_id`` is that of the call it is made for, which log lines about it carry.
     """
 
+    account: str
     config: JobConfig
     texts: tuple[str, ...]
     may_be_cached: bool = True
@@ -47,7 +48,7 @@ class PreviewRequest:
 
 @dataclass(frozen=True, slots=True)
 class PreviewAnswer:
-    """A text's answer, and whether it is one that was given before."""
+    """A text's answer, and whether it is one that was given to the account before."""
 
     outcome: Prediction | ItemError
     cached: bool
@@ -68,7 +69,7 @@ class PreviewClassifier:
 
     def answer(self, requests: Sequence[PreviewRequest]) -> list[list[PreviewAnswer] | LabelworksError]:
         """An answer for each text of each request, or why a request has none. Texts of one task go together."""
-        tasks = [_digest(request.config.model_dump_json(exclude={"classifier"})) for request in requests]
+        tasks = [_digest(request.config.model_dump_json(exclude={"classifier"}).encode()) for request in requests]
         members = defaultdict(list)
         for number, task in enumerate(tasks):
             members[task].append(number)
@@ -97,9 +98,11 @@ class PreviewClassifier:
         errors = {text: text_error(text) for request in requests for text in request.texts}
         unusable = {text: PreviewAnswer(error, cached=False) for text, error in errors.items() if error}
         remembered = {
-            text: PreviewAnswer(outcome, cached=True)
-            for text in {text for request in requests if request.may_be_cached for text in request.texts}
-            if text not in unusable and (outcome := self._answers.get(_digest(text, task))) is not None
+            (account, text): PreviewAnswer(outcome, cached=True)
+            for account, text in {
+                (each.account, text) for each in requests if each.may_be_cached for text in each.texts
+            }
+            if text not in unusable and (outcome := self._answers.get(_answer_key(task, account, text))) is not None
         }
         fresh = self._classify(
             task,
@@ -108,13 +111,17 @@ class PreviewClassifier:
                 text: None
                 for request in requests
                 for text in request.texts
-                if text not in unusable and not (request.may_be_cached and text in remembered)
+                if text not in unusable and not (request.may_be_cached and (request.account, text) in remembered)
             },
         )
+        for account, text in {(each.account, text) for each in requests for text in each.texts if text in fresh}:
+            self._answers.put(_answer_key(task, account, text), fresh[text].outcome)
         given = fresh | unusable
-        given_again = given | remembered
         return [
-            [given_again[text] if request.may_be_cached else given[text] for text in request.texts]
+            [
+                again if request.may_be_cached and (again := remembered.get((request.account, text))) else given[text]
+                for text in request.texts
+            ]
             for request in requests
         ]
 
@@ -122,10 +129,8 @@ class PreviewClassifier:
         texts = list(different)
         if not texts:
             return {}
-        outcomes = dict(zip(texts, answer_texts(self._classifier(task, config), texts), strict=True))
-        for text, outcome in outcomes.items():
-            self._answers.put(_digest(text, task), outcome)
-        return {text: PreviewAnswer(outcome, cached=False) for text, outcome in outcomes.items()}
+        outcomes = answer_texts(self._classifier(task, config), texts)
+        return {text: PreviewAnswer(outcome, cached=False) for text, outcome in zip(texts, outcomes, strict=True)}
 
     def _classifier(self, task: bytes, config: JobConfig) -> Classifier:
         classifier = self._bound.get(task)
@@ -148,5 +153,10 @@ def _callers(requests: Sequence[PreviewRequest]) -> dict[str, Field]:
     return {"request_id": ids[0]} if ids else {}
 
 
-def _digest(text: str, task: bytes = b"") -> bytes:
-    return hashlib.sha256(task + text.encode()).digest()
+def _answer_key(task: bytes, account: str, text: str) -> bytes:
+    """Of an account alone: that an answer is there must tell nobody what others have asked."""
+    return _digest(task + f"{account}\n{text}".encode())
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

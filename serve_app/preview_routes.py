@@ -65,7 +65,7 @@ async def _answer(
     body: ClassifyText | ClassifyTexts | TagText | TagTexts, texts: Sequence[str], account: str, services: Services
 ) -> list[PreviewAnswer]:
     config = body.config(services.settings.models, await named_classifier(services, account, body.classifier))
-    answers = await services.preview.answer(PreviewRequest(config, tuple(texts), body.may_be_cached))
+    answers = await services.preview.answer(PreviewRequest(account, config, tuple(texts), body.may_be_cached))
     predictions = [each.outcome for each in answers if isinstance(each.outcome, Prediction)]
     services.calls.count(
         account,

@@ -65,8 +65,8 @@ def classifier(engine: CountingEngine) -> PreviewClassifier:
     return PreviewClassifier(lambda _: engine)
 
 
-def request(config: JobConfig, *texts: str, may_be_cached: bool = True) -> PreviewRequest:
-    return PreviewRequest(config, texts, may_be_cached)
+def request(config: JobConfig, *texts: str, may_be_cached: bool = True, account: str = "acme") -> PreviewRequest:
+    return PreviewRequest(account, config, texts, may_be_cached)
 
 
 def answers(classifier: PreviewClassifier, *requests: PreviewRequest) -> list[list[PreviewAnswer]]:
@@ -118,6 +118,24 @@ def test_an_answer_given_before_is_given_again_unless_it_may_not_be(
     assert anew == [first[0]]
     assert engine.classified == [["a kitten"]] * 2
     assert answers(classifier, request(ANIMALS.model_copy(update={"mode": "multi"}), "a kitten"))[0][0].cached is False
+
+
+@pytest.mark.parametrize("may_be_cached", [True, False])
+def test_an_answer_that_another_account_was_given_is_not_told_from_a_new_one(
+    classifier: PreviewClassifier, engine: CountingEngine, may_be_cached: bool
+) -> None:
+    (first,) = answers(classifier, request(ANIMALS, "a kitten"))
+    mine, theirs, mine_again = answers(
+        classifier,
+        request(ANIMALS, "a kitten"),
+        request(ANIMALS, "a kitten", account="other", may_be_cached=may_be_cached),
+        request(ANIMALS, "a kitten"),
+    )
+    assert (mine, theirs) == ([PreviewAnswer(first[0].outcome, cached=True)], first)
+    assert mine_again == mine
+    assert engine.classified == [["a kitten"]] * 2
+    assert len(engine.bound) == 1
+    assert answers(classifier, request(ANIMALS, "a kitten", account="other")) == [mine]
 
 
 def test_texts_that_cannot_be_classified_have_the_errors_of_result_lines(

@@ -16,7 +16,7 @@ from pipelines.settings import Settings
 from serve_app.preview_classifier import PreviewRequest
 from serve_app.preview_deployment import PreviewClient
 
-REQUEST = PreviewRequest(JobConfig(labels=("a",)), ("text",))
+REQUEST = PreviewRequest("acme", JobConfig(labels=("a",)), ("text",))
 
 
 class FakeResponse:
@@ -79,7 +79,7 @@ def test_what_is_too_much_at_once_is_unavailable_and_leaves_no_trace() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        large = PreviewRequest(JobConfig(labels=("a",)), ("x" * 5_000_000,))
+        large = PreviewRequest("acme", JobConfig(labels=("a",)), ("x" * 5_000_000,))
         alone = asyncio.create_task(preview.answer(large))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="5,000,001 characters"):
