@@ -138,6 +138,17 @@ class ModelUnusable(Unavailable):
 class StorageUnavailable(Unavailable):
     """The object storage does not answer. Try again shortly."""
 
+    def __init__(self, message: str | None = None, *, reason: str = "", **details: Any) -> None:
+        """``reason`` names addresses, objects and identities: str() has it, for logs and operators; clients do not."""
+        super().__init__(message, **details)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {**self.details, "reason": self.reason})
+
+    def __str__(self) -> str:
+        return f"{self.message} Reason: {self.reason}" if self.reason else self.message
+
 
 class KeyUncertain(LabelworksError):
     """Whether the key was made is not known. If GET /v1/keys lists this id, revoke it, then make another."""

@@ -63,6 +63,8 @@ _STORING_CALLS = {
     "UploadPart",
     "UploadPartCopy",
 }
+_REFUSED = "The object storage refused a call. The service's operator finds the reason in its log."
+_NO_CREDENTIALS = "there are no credentials: set LABELWORKS_S3_ACCESS_KEY and LABELWORKS_S3_SECRET_KEY"
 _TRANSIENT_ERRORS = (
     # The machine's own, which it renews every few hours.
     CredentialRetrievalError,
@@ -133,7 +135,7 @@ class ObjectStore:
             except (BotoCoreError, ClientError) as error:
                 _raise_unless_transient(error)
                 if time.monotonic() + delay > deadline:
-                    raise StorageUnavailable(_gave_up(error, self._retry_seconds)) from error
+                    raise StorageUnavailable(_gave_up(error, self._retry_seconds), reason=_reason(error)) from error
             time.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 5.0)
 
@@ -384,23 +386,21 @@ def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
             raise _PreconditionFailed from error
         if status >= 500 or code in _TRANSIENT_CODES:
             return
-        raise StorageUnavailable(f"The object storage refused a call: {_reason(error)}") from error
+        raise StorageUnavailable(_REFUSED, reason=_reason(error)) from error
     if isinstance(error, NoCredentialsError):
         # A machine that was slow to tell its own may tell them to the next client.
         _client_for.cache_clear()
-        raise StorageUnavailable(
-            "There are no credentials for the object storage: set LABELWORKS_S3_ACCESS_KEY and _SECRET_KEY."
-        ) from error
+        raise StorageUnavailable(_REFUSED, reason=_NO_CREDENTIALS) from error
     if not isinstance(error, _TRANSIENT_ERRORS):
         raise error
 
 
-def _gave_up(error: BotoCoreError | ClientError, seconds: float) -> str:
+def _gave_up(error: BotoCoreError | ClientError, seconds: float) -> str | None:
     if not isinstance(error, ClientError):
-        return f"The object storage does not answer: {_reason(error)}"
-    said = f"The object storage was asked for {seconds:g} seconds, and at last {_reason(error)}"
+        return None
+    said = f"The object storage was asked for {seconds:g} seconds, and failed each time."
     # Of a full disk some servers say no more than that something inside them failed.
-    return f"{said}. See whether it has free space." if error.operation_name in _STORING_CALLS else said
+    return f"{said} See whether it has free space." if error.operation_name in _STORING_CALLS else said
 
 
 def _reason(error: BotoCoreError | ClientError) -> str:

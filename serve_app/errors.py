@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines.exceptions import (
     LabelworksError,
     NotFound,
     RequestInvalid,
+    StorageUnavailable,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -27,6 +29,8 @@ from pipelines.exceptions import (
 from serve_app.schemas import ErrorBody
 from serve_app.strict_json import is_json
 from serve_app.task_fields import FieldError
+
+logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_SECONDS = "5"
 _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
@@ -50,6 +54,9 @@ def error_response(error: Exception) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
     if status is None or not isinstance(error, LabelworksError):
         return _envelope(HTTPStatus.INTERNAL_SERVER_ERROR, LabelworksError.code, _INTERNAL_MESSAGE, {}, {})
+    if isinstance(error, StorageUnavailable):
+        # Clients are not told the reason.
+        logger.warning("%s", error)
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -32,7 +32,7 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "bucket",
             False,
-            f"{settings.s3_bucket!r} at {where}: {error.message}",
+            f"{settings.s3_bucket!r} at {where}: {error}",
             "Check LABELWORKS_S3_BUCKET, LABELWORKS_S3_ENDPOINT and LABELWORKS_S3_REGION, that the bucket exists and"
             " that these credentials may list it.",
         )
@@ -80,7 +80,7 @@ def _rights(store: ObjectStore, bucket: str, key: str) -> Iterator[Finding]:
         try:
             attempt()
         except LabelworksError as error:
-            yield Finding(check, False, error.message, f"Grant {right} on bucket {bucket!r} to these credentials.")
+            yield Finding(check, False, str(error), f"Grant {right} on bucket {bucket!r} to these credentials.")
         else:
             yield Finding(check, True, f"allowed in bucket {bucket!r}")
 

@@ -44,7 +44,7 @@ def examine_workers(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> I
         yield Finding(
             "storage on workers",
             False,
-            f"not tried: this machine could not write the input that they are to read: {error.message}",
+            f"not tried: this machine could not write the input that they are to read: {error}",
             "Mend first what is said of the bucket, then run this again.",
         )
 
@@ -80,7 +80,7 @@ def examine_storage_from(
         try:
             attempt()
         except LabelworksError as error:
-            failures.append(Finding(check, False, f"{operation} failed: {error.message}", _ADVICE))
+            failures.append(Finding(check, False, f"{operation} failed: {error}", _ADVICE))
     if failures:
         return failures
     return [

@@ -60,6 +60,7 @@ def test_wrong_credentials_are_said_to_be_refused(gateway_server: S3Server, gate
     (finding,) = examine_storage(settings)
 
     assert not finding.ok
+    assert "HeadBucket answered 403" in finding.found
     assert "another-secret" not in json.dumps([finding.found, finding.advice])
 
 

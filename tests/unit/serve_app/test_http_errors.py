@@ -141,6 +141,14 @@ def test_an_exception_of_ours_has_its_status_message_and_details(
     assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
 
 
+def test_why_the_storage_failed_is_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    answer = call("GET", "/fail", error=StorageUnavailable(reason="no route to http://minio.internal:9000"))
+    body = envelope(answer, 503, "UNAVAILABLE")
+    assert (body["message"], body["details"]) == ("The object storage does not answer. Try again shortly.", {})
+    assert "minio.internal" not in answer.text
+    assert "no route to http://minio.internal:9000" in caplog.text
+
+
 def test_too_many_requests_are_a_429_that_tells_when_to_come_again() -> None:
     answer = call("GET", "/fail", error=TooManyRequests("Slower.", limit=60, retry_after=7))
     assert envelope(answer, 429, "RATE_LIMITED")["details"] == {"limit": 60, "retry_after": 7}
