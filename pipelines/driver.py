@@ -14,7 +14,14 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from pipelines.attempts import Attempt, RangeAttempts, Span
-from pipelines.exceptions import DriverSuperseded, LabelworksError, ObjectMissing, StorageUnavailable
+from pipelines.exceptions import (
+    BadRequest,
+    DriverSuperseded,
+    InputChanged,
+    LabelworksError,
+    ObjectMissing,
+    StorageUnavailable,
+)
 from pipelines.job import Advanced, JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging
@@ -44,11 +51,19 @@ class Assignment:
     log_fields: Fields
 
 
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why a job has no result file: what its client is told, and whether what the client sent is why."""
+
+    error: str
+    by_input: bool
+
+
 class JobDriver(JobObserver):
     """Runs one job after another; classifier actors and the registry call its other methods meanwhile.
 
     ``registry`` is an actor with ``driver_report(job_id, Advanced) -> bool`` (False: stop) and
-    ``driver_finished(job_id, run, Totals | None, error | None)``.
+    ``driver_finished(job_id, run, Totals | JobFailure)``.
     """
 
     def __init__(self, settings: Settings, registry: Any) -> None:
@@ -78,10 +93,9 @@ class JobDriver(JobObserver):
         self._begin(assignment)
         ended = threading.Event()
         threading.Thread(target=self._beat, args=(assignment, ended), daemon=True).start()
-        totals: Totals | None = None
-        error: str | None = None
+        outcome: Totals | JobFailure
         try:
-            totals = run_job(
+            outcome = run_job(
                 self._store,
                 self._settings,
                 assignment.job,
@@ -94,10 +108,10 @@ class JobDriver(JobObserver):
             self._end_superseded(assignment)
         except Exception as failure:  # noqa: BLE001 - whatever it is ends the job, and is logged
             _log_failure(failure)
-            error = explain(failure)
+            outcome = explain(failure)
         finally:
             ended.set()
-        self._finish(assignment, totals, error)
+        self._finish(assignment, outcome)
 
     def ping(self) -> None:
         """Answers once the process is up."""
@@ -205,10 +219,10 @@ class JobDriver(JobObserver):
             work=self._work.total(),
         )
 
-    def _finish(self, assignment: Assignment, totals: Totals | None, error: str | None) -> None:
+    def _finish(self, assignment: Assignment, outcome: Totals | JobFailure) -> None:
         """The registry's answer is awaited however long it takes: an unreported end would be done again."""
         while True:
-            done = self._registry.driver_finished.remote(assignment.job.paths.job_id, assignment.run, totals, error)
+            done = self._registry.driver_finished.remote(assignment.job.paths.job_id, assignment.run, outcome)
             try:
                 ray.get(done, timeout=_REGISTRY_TIMEOUT_SECONDS)
                 return
@@ -223,21 +237,24 @@ class JobDriver(JobObserver):
             time.sleep(self._settings.heartbeat_seconds)
 
 
-def explain(failure: BaseException) -> str:
-    """What a client is told of a failure: the message of our own exceptions, the kind of any other."""
+def explain(failure: BaseException) -> JobFailure:
+    """A client is told the message of our own exceptions, and the kind of any other."""
     expected = _expected(failure)
     if expected is not None:
-        return expected.message
-    return f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
+        return JobFailure(expected.message, by_input=isinstance(expected, BadRequest | InputChanged))
+    internal = f"The classification stopped on an internal error ({type(failure).__name__}); start the job again."
+    return JobFailure(internal, by_input=False)
 
 
 def _log_failure(failure: BaseException) -> None:
     expected = _expected(failure)
     if expected is None:
         logger.error("the job failed", exc_info=failure)
-    else:
+    elif isinstance(expected, BadRequest):
         # The message may quote the client's file; the job's record has it.
         logger.error("the job failed: %s (%s)", type(expected).__name__, expected.code)
+    else:
+        logger.error("the job failed: %s", expected)
 
 
 def _expected(failure: BaseException) -> LabelworksError | None:

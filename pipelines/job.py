@@ -88,6 +88,7 @@ class JobRecord(BaseModel):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error: str | None = None
+    failed_by_input: bool = False
     requests_total: int = 0
     requests_completed: int = 0
     requests_failed: int = 0
@@ -169,12 +170,15 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job ended without a result file. ``run`` is None when it is not a driver that says so."""
+    """The job ended without a result file. ``run`` is None when it is not a driver that says so; ``by_input``: what
+    the client sent is why.
+    """
 
     at: datetime
     error: str
     retention: timedelta
     run: int | None = None
+    by_input: bool = False
 
 
 Event = Started | DriverAssigned | Advanced | Completed | Failed
@@ -230,6 +234,7 @@ def transition(job: JobRecord, event: Event) -> JobRecord:
                     "completed_at": event.at,
                     "expires_at": event.at + event.retention,
                     "error": event.error,
+                    "failed_by_input": event.by_input,
                     "rows_per_second": None,
                     "eta_seconds": None,
                 }
@@ -284,6 +289,7 @@ def _started(job: JobRecord, event: Started) -> JobRecord:
             "completed_at": None,
             "expires_at": None,
             "error": None,
+            "failed_by_input": False,
             "input": event.input,
             "estimated_tokens": job.estimated_tokens if resumes and job.estimated_tokens else event.estimated_tokens,
             "attempt": job.attempt + 1,

@@ -25,7 +25,9 @@ class ServiceMetrics:
     def __init__(self) -> None:
         self._jobs = Gauge("labelworks_jobs", "Processing jobs, by what they are at.", tag_keys=("phase",))
         self._ended = Counter(
-            "labelworks_jobs_ended", "Jobs that ended: completed, failed or cancelled.", tag_keys=("result",)
+            "labelworks_jobs_ended",
+            "Jobs that ended: completed, rejected (by what their client sent), failed (by all else), cancelled.",
+            tag_keys=("result",),
         )
         self._waited = Histogram(
             "labelworks_queue_wait_seconds", "From a job's start until a driver has it.", boundaries=_SECONDS
@@ -71,7 +73,7 @@ class ServiceMetrics:
         if after.status != "processing":
             self._entered.pop(after.job_id, None)
             self._heard.pop(after.job_id, None)
-            self._ended.inc(1, {"result": CANCELLED if after.error == CANCELLED else after.status})
+            self._ended.inc(1, {"result": _result(after)})
             if after.actual_tokens:
                 self._tokens.inc(after.actual_tokens)
 
@@ -101,3 +103,9 @@ class ServiceMetrics:
         # A job's exact counters, when it ends, may show fewer errors than were shown before.
         if items > 0:
             self._items.inc(items, {"outcome": outcome})
+
+
+def _result(job: JobRecord) -> str:
+    if job.failed_by_input:
+        return "rejected"
+    return CANCELLED if job.error == CANCELLED else job.status

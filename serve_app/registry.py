@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import ray
 
+from pipelines.driver import JobFailure
 from pipelines.exceptions import (
     AccountBusy,
     DriverSuperseded,
@@ -311,14 +312,14 @@ class JobRegistry:
                 except StorageUnavailable as error:
                     logger.warning("progress is not stored now: %s", error, extra=job.log_fields)
 
-    async def driver_finished(self, job_id: str, run: int, totals: Totals | None, error: str | None) -> None:
+    async def driver_finished(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
         """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
         now = datetime.now(UTC)
         event: Event
-        if totals is None:
-            event = Failed(now, error or "The job failed.", self._settings.retention, run)
+        if isinstance(outcome, JobFailure):
+            event = Failed(now, outcome.error, self._settings.retention, run, outcome.by_input)
         else:
-            event = Completed(now, run, totals.completed, totals.failed, totals.tokens, self._settings.retention)
+            event = Completed(now, run, outcome.completed, outcome.failed, outcome.tokens, self._settings.retention)
         await self._require_loaded()
         with self._scheduler.drivers.hearing(job_id):
             await self._change(job_id, run, event)

@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from tests.integration.service import RunningStack, run_to_end
+from tests.integration.service import RunningStack, create_uploaded, has_ended, run_to_end, start, wait_for
 
 LINES = b'{"text":"good"}\n{"text":"bad"}\nnot json\n{"text":""}\n'
 _EXPORT_SECONDS = 40.0
@@ -78,3 +78,17 @@ def test_a_jobs_end_its_items_errors_and_calls_are_counted_without_naming_it(sta
     assert value(after, "ray_labelworks_classifiers", kind="possible") >= 1
     ours = [line for line in after.splitlines() if "labelworks_" in line]
     assert not re.search(rf"{state['job_id']}|{account}|batch_", "\n".join(ours))
+
+
+def test_a_job_that_fails_by_its_file_is_counted_apart_from_those_that_the_service_fails(stack: RunningStack) -> None:
+    before = settled(stack)
+    rejected, failed = (
+        value(before, "ray_labelworks_jobs_ended_total", result=result) for result in ("rejected", "failed")
+    )
+    with stack.client(stack.new_key("metrics-of-files")) as client:
+        job_id = create_uploaded(client, b"text,label\n" * 100_000)
+        start(client, job_id)
+        assert "CSV" in wait_for(client, job_id, has_ended)["error"]
+
+    after = exported_once(stack, "ray_labelworks_jobs_ended_total", rejected + 1, result="rejected")
+    assert value(after, "ray_labelworks_jobs_ended_total", result="failed") == failed

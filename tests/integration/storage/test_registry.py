@@ -163,7 +163,7 @@ def test_a_driver_of_an_attempt_that_has_ended_does_not_speak_for_the_next_one(s
             await registry.start(job.account, job.job_id, INPUT, 5)
             assert not await registry.driver_report(job.job_id, Advanced(run=old.run, phase="writing"))
             with pytest.raises(DriverSuperseded):
-                await registry.driver_finished(job.job_id, old.run, Totals(1, 0, 1), None)
+                await registry.driver_finished(job.job_id, old.run, Totals(1, 0, 1))
             assert (await registry.get(job.account, job.job_id)).status == "processing"
             await registry.cancel(job.account, job.job_id)
 
@@ -360,7 +360,7 @@ def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
         async with running(settings) as (registry, drivers):
             job = await started(registry, *accounts(1))
             await until(lambda: job.job_id in drivers.assigned)
-            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals, None)
+            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals)
             await until(lambda: job.job_id not in registry._scheduler.drivers)
             assert drivers.unused == kept
 

@@ -63,7 +63,7 @@ def test_a_node_whose_cpu_computes_otherwise_than_the_job_classifies_nothing(mon
     actor = actor_of("minilm", "int8 by VNNI and bf16")
     with pytest.raises(OtherArithmetic) as refused:
         actor(RANGE)
-    told = explain(refused.value)
+    told = explain(refused.value).error
     assert "computes minilm in int8 by VNNI and f32 where the job's plan says int8 by VNNI and bf16" in told
     assert "one kind of CPU" in told
 
@@ -72,7 +72,7 @@ def test_a_job_whose_models_weights_are_not_on_a_node_is_told_what_lacks(tmp_pat
     actor = actor_of("static", "", {"static": str(tmp_path)})
     with pytest.raises(ModelFailed) as failed:
         actor(RANGE)
-    assert f"{tmp_path} lacks l2_supercat_256.safetensors" in explain(failed.value)
+    assert f"{tmp_path} lacks l2_supercat_256.safetensors" in explain(failed.value).error
 
 
 def test_a_job_whose_model_needs_what_is_not_installed_is_told_so(
@@ -84,8 +84,8 @@ def test_a_job_whose_model_needs_what_is_not_installed_is_told_so(
     actor = actor_of("own_models.mine", "")
     with pytest.raises(ModelFailed) as failed:
         actor(RANGE)
-    assert "own_models.mine cannot be used on node" in explain(failed.value)
-    assert "not_installed" in explain(failed.value)
+    assert "own_models.mine cannot be used on node" in explain(failed.value).error
+    assert "not_installed" in explain(failed.value).error
 
 
 def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +98,8 @@ def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatc
     actor = actor_of("own_engines.hanging", "", timeout_seconds=0.1)
     with pytest.raises(ModelFailed) as failed:
         actor(RANGE)
-    assert "own_engines.hanging cannot be used on node" in explain(failed.value)
-    assert "examples within 0.1 s" in explain(failed.value)
+    assert "own_engines.hanging cannot be used on node" in explain(failed.value).error
+    assert "examples within 0.1 s" in explain(failed.value).error
 
 
 def test_a_node_with_another_version_of_the_engine_than_the_plan_classifies_nothing(
@@ -112,7 +112,7 @@ def test_a_node_with_another_version_of_the_engine_than_the_plan_classifies_noth
     engine_fingerprint.cache_clear()
     with pytest.raises(OtherEngine) as refused:
         actor(RANGE)
-    told = explain(refused.value)
+    told = explain(refused.value).error
     assert f"Node {platform.node()} has another version of the model static or its libraries" in told
     assert "ray up" in told
     assert "start the job again" in told

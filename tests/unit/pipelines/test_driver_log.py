@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipelines import driver
-from pipelines.driver import Assignment, JobDriver
-from pipelines.exceptions import InputRejected, StorageUnavailable
+from pipelines.driver import Assignment, JobDriver, JobFailure
+from pipelines.exceptions import InputChanged, InputRejected, StorageUnavailable
 from pipelines.job import InputVersion, JobConfig
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
@@ -29,11 +29,11 @@ class Registry:
     """Keeps what it is told of a job's end."""
 
     def __init__(self) -> None:
-        self.told: list[str | None] = []
-        self.driver_finished = SimpleNamespace(remote=lambda job_id, run, totals, error: self.told.append(error))
+        self.told: list[JobFailure] = []
+        self.driver_finished = SimpleNamespace(remote=lambda job_id, run, outcome: self.told.append(outcome))
 
 
-def error_told_after(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> str | None:
+def told_after(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> JobFailure:
     def run_job(*_: Any, **__: Any) -> None:
         raise failure
 
@@ -52,31 +52,39 @@ def raised(failure: Exception, cause: Exception) -> Exception:
     return failure
 
 
-@pytest.mark.parametrize(
-    ("failure", "named"),
-    [
-        (InputRejected("found what looks like CSV (first line: secret,words)"), "InputRejected (INVALID_INPUT)"),
-        (raised(RuntimeError("by Ray"), StorageUnavailable("of secret words")), "StorageUnavailable (UNAVAILABLE)"),
-    ],
-)
-def test_of_an_expected_failure_the_log_tells_the_kind_and_the_client_the_words(
-    failure: Exception, named: str, monkeypatch: pytest.MonkeyPatch, written: Callable[[], str]
+def test_of_a_file_that_was_rejected_the_log_tells_the_kind_and_the_client_the_words(
+    monkeypatch: pytest.MonkeyPatch, written: Callable[[], str]
 ) -> None:
-    told = error_told_after(failure, monkeypatch)
+    told = told_after(InputRejected("found what looks like CSV (first line: secret,words)"), monkeypatch)
     log = written()
-    assert told
-    assert "secret" in told
+    assert told == JobFailure("found what looks like CSV (first line: secret,words)", by_input=True)
     assert "secret" not in log
-    assert f"the job failed: {named}" in log
+    assert "the job failed: InputRejected (INVALID_INPUT)" in log
     assert "Traceback" not in log
+
+
+def test_of_a_storage_that_failed_the_log_tells_the_reason_and_the_client_that_it_did(
+    monkeypatch: pytest.MonkeyPatch, written: Callable[[], str]
+) -> None:
+    failed = StorageUnavailable("It does not answer.", reason="no route to storage.internal")
+    told = told_after(raised(RuntimeError("by Ray"), failed), monkeypatch)
+    log = written()
+    assert told == JobFailure("It does not answer.", by_input=False)
+    assert "the job failed: It does not answer. Reason: no route to storage.internal" in log
+    assert "Traceback" not in log
+
+
+def test_a_file_that_was_overwritten_meanwhile_is_the_clients_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_after(InputChanged(), monkeypatch).by_input
 
 
 def test_of_an_unexpected_failure_the_log_has_the_traceback(
     monkeypatch: pytest.MonkeyPatch, written: Callable[[], str]
 ) -> None:
-    told = error_told_after(ZeroDivisionError("by a bug"), monkeypatch)
+    told = told_after(ZeroDivisionError("by a bug"), monkeypatch)
     log = written()
-    assert told == "The classification stopped on an internal error (ZeroDivisionError); start the job again."
+    internal = "The classification stopped on an internal error (ZeroDivisionError); start the job again."
+    assert told == JobFailure(internal, by_input=False)
     assert "Traceback" in log
     assert "ZeroDivisionError: by a bug" in log
     assert "run_job" in log

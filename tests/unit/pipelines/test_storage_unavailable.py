@@ -57,6 +57,6 @@ def test_a_failure_of_the_storage_tells_its_reason_to_operators_alone(
         ObjectStore(Settings(), retry_seconds=0.01)._retried(call)
     # As a client of the API sees it, and the owner of a job; and as both get it from another process.
     for seen in (failed.value, pickle.loads(pickle.dumps(failed.value))):
-        assert (seen.message, seen.details, explain(seen)) == (message, {}, message)
+        assert (seen.message, seen.details, explain(seen).error) == (message, {}, message)
         assert str(seen).startswith(f"{message} Reason: ")
         assert reason in str(seen)
