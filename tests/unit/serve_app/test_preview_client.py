@@ -95,7 +95,7 @@ def test_what_is_said_of_labels_counts_as_texts_do() -> None:
         handle = FakeHandle()
         preview = client(handle)
         task = JobConfig(labels=("a",), descriptions={"a": "x" * 3_000_000}, examples={"a": ("y" * 2_000_000, "z")})
-        large = asyncio.create_task(preview.answer(PreviewRequest(task, ("text",))))
+        large = asyncio.create_task(preview.answer(PreviewRequest("acme", task, ("text",))))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="answering 1 preview calls with 5,000,006 characters"):
             await preview.answer(REQUEST)
