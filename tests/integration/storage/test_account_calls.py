@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,9 @@ class KeyRegistry:
 
     async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:
         revoke_key(self._store, account, key_id, keep_one)
+
+    def kept(self) -> nullcontext[None]:
+        return nullcontext()
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.driver import Assignment
+from pipelines.driver import Assignment, JobFailure
 from pipelines.exceptions import DriverSuperseded, JobNotFound, KeyUncertain, StorageUnavailable
 from pipelines.job import Advanced, InputVersion, JobConfig, JobRecord
 from pipelines.layout import JobPaths
@@ -352,15 +352,15 @@ def test_a_key_whose_job_is_deleted_makes_a_job_with_an_id_of_its_own_so_that_us
     in_a_loop(test)
 
 
-@pytest.mark.parametrize(("totals", "kept"), [(Totals(1, 0, 1), 1), (None, 0)])
+@pytest.mark.parametrize(("outcome", "kept"), [(Totals(1, 0, 1), 1), (JobFailure("it broke", by_input=False), 0)])
 def test_only_a_driver_that_has_completed_its_job_is_kept_for_the_next(
-    settings: Settings, totals: Totals | None, kept: int
+    settings: Settings, outcome: Totals | JobFailure, kept: int
 ) -> None:
     async def test() -> None:
         async with running(settings) as (registry, drivers):
             job = await started(registry, *accounts(1))
             await until(lambda: job.job_id in drivers.assigned)
-            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, totals)
+            await registry.driver_finished(job.job_id, drivers.assigned[job.job_id][0].run, outcome)
             await until(lambda: job.job_id not in registry._scheduler.drivers)
             assert drivers.unused == kept
 
