@@ -400,7 +400,7 @@ def test_a_driver_logs_the_id_of_the_request_that_started_its_job_also_when_a_la
             (assignment,) = drivers.assigned[job.job_id]
             assert assignment.log_fields == {"job_id": job.job_id, "attempt": 1, "run": 1, "request_id": "r-1"}
             lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-            about = [(line["message"], line["request_id"]) for line in lines if line.get("job_id") == job.job_id]
+            about = [(line["message"], line.get("request_id")) for line in lines if line.get("job_id") == job.job_id]
             assert about == [("the job is scanning", "r-1")]
 
     in_a_loop(test)
