@@ -39,8 +39,8 @@ class APIStatusError(LabelworksError):
     """The service, or its storage, answered with an error.
 
     ``code`` is the contract's code (``VALIDATION_ERROR``, …), ``details`` what else it says, and ``request_id``
-    what to quote to the operator. ``repeated``: an earlier attempt of the same call got no answer or a 503, so that
-    it may have been carried out.
+    what to quote to the operator. ``repeated``: an earlier attempt of the same call got no answer, or one that says
+    that it may have been carried out.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def yes_no_prompt(task: ClassificationTask, words: tuple[str, str], detail: Deta
 
 
 def _described(task: ClassificationTask, label: str, detail: Detail) -> str:
-    description = " ".join(task.descriptions.get(label, "").split())[: detail.characters]
+    description = " ".join(task.description(label).split())[: detail.characters]
     return f"{label}: {description}" if description else label
 
 

@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     requests_in_flight: int = Field(
         200,
         ge=1,
-        description="A replica answers 503 to what comes on top of these, and of half as many from one account.",
+        description="A replica answers 503 to what comes on top of these, and 429 to what comes on top of half as many"
+        " from one account.",
     )
     body_seconds: float = Field(
         30.0,

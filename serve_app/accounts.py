@@ -201,8 +201,14 @@ class KeyDirectory:
                 raise Unavailable("Too many unknown API keys are being tried. Try again shortly.")
             reading = asyncio.create_task(self._read(key_hash, known))
             self._reads[key_hash] = reading
-            reading.add_done_callback(lambda _: self._reads.pop(key_hash))
+            reading.add_done_callback(lambda done: self._read_ended(key_hash, done))
         return self._reads[key_hash]
+
+    def _read_ended(self, key_hash: str, done: asyncio.Task[ApiKey | None]) -> None:
+        del self._reads[key_hash]
+        if not done.cancelled():
+            # Else asyncio complains of one that failed for callers who have all gone away.
+            done.exception()
 
     async def _read(self, key_hash: str, known: ApiKey | None) -> ApiKey | None:
         threads = self._good_threads if known else self._unknown_threads

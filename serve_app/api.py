@@ -47,7 +47,7 @@ async def health(request: Request) -> Health:
 
 @asynccontextmanager
 async def _at_work(calls: CallMeter, registry: RegistryClient) -> AsyncIterator[None]:
-    async with calls.flushing(), registry.kept():
+    async with calls.flushing(), registry.started():
         yield
 
 

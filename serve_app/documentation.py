@@ -42,8 +42,8 @@ Every error has one shape: `{"error", "code", "message", "details", "detail"}`. 
 the call's own where it sent one of 1 to 200 printable ASCII characters.
 A field or a query parameter that a call does not know is a 422.
 
-A 503 asks for the call again. The first one may have been carried out all the same, above all where `details` has
-`"uncertain": true`: a 404 to a deletion that is repeated then means that it is done.
+A 503 asks for the call again. Where its `details` have `"uncertain": true`, the first one may have been carried out all
+the same: a 404 to a deletion that is repeated then means that it is done.
 """
 
 

@@ -15,7 +15,14 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.exceptions import BodyTooLarge, BodyTooSlow, LabelworksError, RequestInvalid, Unavailable
+from pipelines.exceptions import (
+    BodyTooLarge,
+    BodyTooSlow,
+    LabelworksError,
+    RequestInvalid,
+    TooManyRequests,
+    Unavailable,
+)
 from pipelines.job import JobRecord
 from pipelines.logs import log_fields
 from pipelines.settings import MIB
@@ -29,6 +36,7 @@ MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID_HEADER = "X-Request-ID"
 # A client chooses its own, and it is kept with the job that the request starts.
 MAX_REQUEST_ID_CHARACTERS = 200
+_CALLER_RETRY_SECONDS = 1
 # What nginx writes where the client went away before there was an answer.
 _NO_ANSWER = 499
 
@@ -89,7 +97,7 @@ class UnexpectedErrorMiddleware:
 
 
 class CallerLimitMiddleware:
-    """Answers 503 with Retry-After while ``limit`` calls of one account are received or answered: the others have room.
+    """Answers 429 with Retry-After while ``limit`` calls of one account are received or answered: the others have room.
 
     The admin key counts as an account. Wants to know the Caller.
     """
@@ -105,8 +113,10 @@ class CallerLimitMiddleware:
             await self._app(scope, receive, send)
             return
         if self._in_flight[caller.account] >= self._limit:
-            error = Unavailable(
-                f"The service is answering {self._limit} requests of this account already. Try again shortly."
+            error = TooManyRequests(
+                f"The service is answering {self._limit} requests of this account already. Try again shortly.",
+                limit=self._limit,
+                retry_after=_CALLER_RETRY_SECONDS,
             )
             await error_response(error)(scope, receive, send)
             return

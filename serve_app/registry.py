@@ -348,6 +348,9 @@ class JobRegistry:
         except RegistrySuperseded:
             logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        except StorageUnavailable as error:
+            # Of a write whose answer was lost nobody knows.
+            raise StorageUnavailable(error.message, reason=error.reason, uncertain=True) from error
         return saved
 
     def _remember(self, job: JobRecord) -> None:

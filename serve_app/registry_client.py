@@ -25,7 +25,7 @@ from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 20.0
-_KEEP_SECONDS = 10.0
+_START_AGAIN_SECONDS = 10.0
 
 
 def connect_registry(settings: Settings) -> Any:
@@ -61,23 +61,27 @@ class RegistryClient:
         self._actor: Any = None
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
+    async def started(self) -> AsyncIterator[None]:
         """See to it that there is a registry, whether or not anybody calls: after a new start of the cluster it has
         jobs to go on with, and to sweep what has expired.
+
+        Once: Ray restarts one that dies, and one that has lost the bucket to another cluster's must not take it back.
         """
-        task = asyncio.create_task(self._keep())
+        task = asyncio.create_task(self._start())
         try:
             yield
         finally:
             task.cancel()
 
-    async def _keep(self) -> None:
+    async def _start(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(connect_registry, self._settings)
             except Exception:
                 logger.exception("the job registry could not be started; trying again")
-            await asyncio.sleep(_KEEP_SECONDS)
+                await asyncio.sleep(_START_AGAIN_SECONDS)
+            else:
+                return
 
     async def create(self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None) -> JobView:
         return cast(JobView, await self._call("create", account, job_id, config, idempotency))

@@ -35,7 +35,7 @@ class Request:
 class Answer:
     """An HTTP answer. ``content`` is empty where the body is still to be read (``Open``).
 
-    ``repeated``: an earlier attempt got no answer or a 503, so that the service may have carried the request out
+    ``repeated``: an earlier attempt got no answer, or one that says that the service may have carried the request out
     before.
     """
 

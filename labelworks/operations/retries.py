@@ -35,9 +35,6 @@ _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _RETRIED_REPEATABLE_STATUSES = _RETRIED_STATUSES | {500}
 # A gateway that got no answer itself: the service may have carried the call out.
 _LOST_STATUSES = frozenset({502, 504})
-# After a 503 too: the service may have lost its registry's answer, or the storage's, and need not tell. To call a
-# deletion that was carried out a failure is worse than to call one done that found nothing.
-_UNCERTAIN_STATUSES = _LOST_STATUSES | {503}
 _NOT_READY = "There is no service at this address now: it is starting, or base_url names something else"
 _ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
@@ -105,7 +102,7 @@ def answered(
             after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
             if after is None or (at_most_once and answer.status in _LOST_STATUSES):
                 raise status_error(replace(answer, repeated=repeated), storage=storage)
-            repeated = repeated or answer.status in _UNCERTAIN_STATUSES
+            repeated = repeated or _is_uncertain(answer)
             delay = after
             logger.info("%s %s was answered with %s; next attempt in %.1f s", *_named(request), answer.status, delay)
         yield from sleep(delay)
@@ -127,6 +124,14 @@ def retry_after(answer: Answer) -> float | None:
 def is_not_ready(answer: Answer) -> bool:
     """A 404 that is not the service's: a proxy in front of it says so while there is no service behind it."""
     return answer.status == 404 and not isinstance(_json_or_none(answer), dict)
+
+
+def _is_uncertain(answer: Answer) -> bool:
+    """Whether the service may have carried the call out: it tells so where its own parts did not answer it."""
+    if answer.status in _LOST_STATUSES:
+        return True
+    details = _contract_error(answer).get("details") if answer.status == 503 else None
+    return isinstance(details, dict) and details.get("uncertain") is True
 
 
 def status_error(answer: Answer, *, storage: bool = False) -> APIStatusError:

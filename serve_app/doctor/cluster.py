@@ -49,12 +49,13 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
         yield examine_room(settings, [node["Resources"] for node in _living_nodes()])
         yield _registry()
         for model in settings.models:
-            yield _engine(settings, model, "on a node", classifier_resources(settings, model))
+            yield _engine_on_a_node(settings, model)
         # The engines may have brought nodes up.
         nodes = _living_nodes()
-        if not settings.preview_gpus and not _head_classifies(nodes):
-            for model in settings.models:
-                yield _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES})
+        for model in settings.models:
+            # The only node has been tried, but for an engine that it runs on its GPU and previews on its CPU.
+            if not settings.preview_gpus and (len(nodes) > 1 or runs_on_gpu(settings, model)):
+                yield _engine_on_head(settings, model)
         yield from examine_versions(settings, nodes)
         yield from examine_workers(settings, nodes)
     finally:
@@ -116,24 +117,34 @@ def _registry() -> Finding:
     return Finding("job registry", True, f"answers (epoch {epoch})")
 
 
-def _head_classifies(nodes: Sequence[Mapping[str, Any]]) -> bool:
-    """Then its engines have been tried as those of a node."""
-    return any(node["Resources"].get("CPU") for node in nodes if HEAD_RESOURCES.keys() <= node["Resources"].keys())
+def _engine_on_a_node(settings: Settings, model: str) -> Finding:
+    late = Finding(
+        f"engine {model}",
+        False,
+        f"no node took a classifier within {_NODE_SECONDS:.0f} s",
+        "All classifiers may be busy; a node that comes on demand may not be there yet: run this again when"
+        " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
+    )
+    return _engine(settings, model, "on a node", classifier_resources(settings, model), late)
 
 
-def _engine(settings: Settings, model: str, where: str, needs: Mapping[str, Any]) -> Finding:
+def _engine_on_head(settings: Settings, model: str) -> Finding:
+    late = Finding(
+        f"engine {model}",
+        False,
+        f"{_ON_HEAD}: not ready within {_NODE_SECONDS:.0f} s",
+        "Its weights may still be downloading: look at the head's logs, and run this again.",
+    )
+    return _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES}, late)
+
+
+def _engine(settings: Settings, model: str, where: str, needs: Mapping[str, Any], late: Finding) -> Finding:
     found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, where)
     try:
         finding: Finding = ray.get(found, timeout=_NODE_SECONDS)
     except GetTimeoutError:
         ray.cancel(found, force=True)
-        return Finding(
-            f"engine {model}",
-            False,
-            f"no node took a classifier within {_NODE_SECONDS:.0f} s",
-            "All classifiers may be busy; a node that comes on demand may not be there yet: run this again when"
-            " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
-        )
+        return late
     except RayError as error:
         return Finding(f"engine {model}", False, f"{where}: {error}", "Look at the node's logs.")
     return finding

@@ -10,6 +10,8 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from serve_app.spare_drivers import HEAD_RESOURCES
+
 # A process on the node may have to start for it.
 _ANSWER_SECONDS = 90.0
 
@@ -26,6 +28,12 @@ class NodeAnswer:
 def classifying(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of Ray's ``nodes`` that offer CPUs or GPUs."""
     return [node for node in nodes if node["Resources"].get("CPU") or node["Resources"].get("GPU")]
+
+
+def is_head(node: Mapping[str, Any]) -> bool:
+    """Whether the registry, the drivers and previews are on this node of Ray's."""
+    resources: Mapping[str, float] = node["Resources"]
+    return HEAD_RESOURCES.keys() <= resources.keys()
 
 
 def ask_nodes(

@@ -48,7 +48,7 @@ class KeyRegistry:
     async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:
         revoke_key(self._store, account, key_id, keep_one)
 
-    def kept(self) -> nullcontext[None]:
+    def started(self) -> nullcontext[None]:
         return nullcontext()
 
 

@@ -99,7 +99,7 @@ class MemoryRegistry:
         self.happen(job_id, Failed(datetime.now(UTC), "cancelled", DAY))
         return self.jobs[job_id]
 
-    def kept(self) -> nullcontext[None]:
+    def started(self) -> nullcontext[None]:
         return nullcontext()
 
     def happen(self, job_id: str, *events: Event) -> None:

@@ -19,7 +19,8 @@ from tests.unit.labelworks.fake_account import FakeAccount
 
 API_KEY = "lw_test"
 CREATED_AT = "2026-11-23T20:57:29.716180Z"
-LOST: list[dict[str, Any]] = [{"lose_answer": True}, {"lose_answer": True, "status": 503}]
+UNCERTAIN = b'{"code":"UNAVAILABLE","message":"Try again.","details":{"uncertain":true}}'
+LOST: list[dict[str, Any]] = [{"lose_answer": True}, {"lose_answer": True, "status": 503, "body": UNCERTAIN}]
 """How a call that was carried out may seem not to have been, for ``misbehave``."""
 
 

@@ -55,6 +55,14 @@ def test_a_key_that_was_not_made_is_asked_for_again(perform: Perform, service: F
     assert perform("keys.create")().id == "key_0"
 
 
+def test_a_key_that_is_not_there_was_not_revoked_by_an_attempt_that_was_turned_away(
+    perform: Perform, service: FakeService
+) -> None:
+    service.misbehave("DELETE", status=503)
+    with pytest.raises(NotFoundError):
+        perform("keys.revoke")("key_7")
+
+
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize(("group", "call"), [("classifiers", "delete"), ("keys", "revoke")])
 def test_a_lost_answer_to_a_deletion_is_no_error(

@@ -154,7 +154,7 @@ def test_an_account_has_half_of_the_places_whichever_of_its_keys_it_uses(service
         refused = [exchange for exchange in slow if exchange.status]
         assert len(refused) == 2 * OF_ONE_ACCOUNT
         assert {(exchange.status, exchange.answer["code"], exchange.retry_after) for exchange in refused} == {
-            (503, "UNAVAILABLE", b"5")
+            (429, "RATE_LIMITED", b"1")
         }
         assert f"{OF_ONE_ACCOUNT} requests of this account" in refused[0].answer["message"]
         await ended(tasks)

@@ -62,7 +62,7 @@ def test_a_key_that_may_have_been_stored_is_not_asked_for_again_but_named(regist
     assert not isinstance(uncertain.value, Unavailable)
 
 
-def test_a_registry_is_started_without_any_call_and_where_that_fails_tried_again(
+def test_a_registry_is_started_once_without_any_call_and_where_that_fails_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[str] = []
@@ -73,11 +73,14 @@ def test_a_registry_is_started_without_any_call_and_where_that_fails_tried_again
             raise RayError("the cluster is not there yet")
 
     monkeypatch.setattr(registry_client, "connect_registry", connect)
-    monkeypatch.setattr(registry_client, "_KEEP_SECONDS", 0.001)
+    monkeypatch.setattr(registry_client, "_START_AGAIN_SECONDS", 0.001)
 
     async def replica() -> None:
-        async with RegistryClient(Settings()).kept():
-            while len(tried) < 3:
+        async with RegistryClient(Settings()).started():
+            while len(tried) < 2:
                 await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(replica(), 10))
+    # A registry that ends since another cluster has the bucket must not come back by itself.
+    assert len(tried) == 2
