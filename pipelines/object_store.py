@@ -25,6 +25,7 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
 
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.settings import Settings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 T = TypeVar("T")
+StorageError = BotoCoreError | ClientError | HTTPError
 Body = bytes | IO[bytes]
 """What is stored: bytes, or a file, which is read from its beginning."""
 
@@ -72,6 +74,8 @@ _TRANSIENT_ERRORS = (
     ConnectionError,
     HTTPClientError,
     IncompleteReadError,
+    # What botocore does not make one of its own of: TLS that fails in the middle of a body.
+    HTTPError,
 )
 
 
@@ -132,7 +136,7 @@ class ObjectStore:
         while True:
             try:
                 return call()
-            except (BotoCoreError, ClientError) as error:
+            except (BotoCoreError, ClientError, HTTPError) as error:
                 _raise_unless_transient(error)
                 if time.monotonic() + delay > deadline:
                     raise StorageUnavailable(_gave_up(error, self._retry_seconds), reason=_reason(error)) from error
@@ -376,7 +380,7 @@ class _PreconditionFailed(Exception):
     """The object is not the version that was asked for."""
 
 
-def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
+def _raise_unless_transient(error: StorageError) -> None:
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -395,7 +399,7 @@ def _raise_unless_transient(error: BotoCoreError | ClientError) -> None:
         raise error
 
 
-def _gave_up(error: BotoCoreError | ClientError, seconds: float) -> str | None:
+def _gave_up(error: StorageError, seconds: float) -> str | None:
     if not isinstance(error, ClientError):
         return None
     said = f"The object storage was asked for {seconds:g} seconds, and failed each time."
@@ -403,7 +407,7 @@ def _gave_up(error: BotoCoreError | ClientError, seconds: float) -> str | None:
     return f"{said} See whether it has free space." if error.operation_name in _STORING_CALLS else said
 
 
-def _reason(error: BotoCoreError | ClientError) -> str:
+def _reason(error: StorageError) -> str:
     if isinstance(error, ClientError):
         found = error.response.get("Error", {})
         return f"{error.operation_name} answered {found.get('Code', '?')}: {found.get('Message', '')}"

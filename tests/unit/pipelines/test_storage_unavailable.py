@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
+from urllib3.exceptions import SSLError
 
 from pipelines.driver import explain
 from pipelines.exceptions import StorageUnavailable
@@ -25,6 +26,11 @@ def client_error(code: str, status: int, operation: str) -> ClientError:
     ("error", "message", "reason"),
     [
         (EndpointConnectionError(endpoint_url=KEY), "The object storage does not answer. Try again shortly.", KEY),
+        (
+            SSLError("decryption failed in the middle of a body"),
+            "The object storage does not answer. Try again shortly.",
+            "decryption failed",
+        ),
         (
             client_error("AccessDenied", 403, "GetObject"),
             "The object storage refused a call. The service's operator finds the reason in its log.",
@@ -48,7 +54,7 @@ def client_error(code: str, status: int, operation: str) -> ClientError:
     ],
 )
 def test_a_failure_of_the_storage_tells_its_reason_to_operators_alone(
-    error: BotoCoreError | ClientError, message: str, reason: str
+    error: BotoCoreError | ClientError | SSLError, message: str, reason: str
 ) -> None:
     def call() -> None:
         raise error
