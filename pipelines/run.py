@@ -176,5 +176,5 @@ def _plan(
 ) -> Plan:
     ranges = cut_ranges(job.version.size, **_range_sizes(settings, config))
     scans = scan_input(store, settings, config.model, job, ranges, prefetched)
-    require_ndjson(scans, job.reader(store, prefetched)(0, _HEAD_BYTES))
+    require_ndjson(scans, job.reader(store, prefetched)(0, min(_HEAD_BYTES, job.version.size)))
     return make_plan(job.version, ranges, scans, engine)

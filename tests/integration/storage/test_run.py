@@ -75,10 +75,12 @@ def job(store: ObjectStore) -> JobInput:
     return JobInput(paths, InputVersion(etag=store.head(paths.input).etag, size=len(INPUT)))
 
 
-def carried_out(store: ObjectStore, job: JobInput, observer: JobObserver | None = None) -> Totals:
+def carried_out(
+    store: ObjectStore, job: JobInput, observer: JobObserver | None = None, settings: Settings = SETTINGS
+) -> Totals:
     return run_job(
         store,
-        SETTINGS,
+        settings,
         job,
         JobConfig(labels=("a",)),
         classifiers=1,
@@ -101,6 +103,12 @@ def test_an_undisturbed_job_classifies_each_range_once(
     assert len(indexes) > 3
     assert carried_out(store, job) == TOTALS
     assert classifiers.rounds == [indexes]
+
+
+def test_a_short_input_that_is_not_kept_is_read_no_further_than_it_goes(
+    store: ObjectStore, classifiers: Classifiers, job: JobInput
+) -> None:
+    assert carried_out(store, job, settings=SETTINGS.model_copy(update={"prefetch_bytes": 0})) == TOTALS
 
 
 def test_a_shard_that_another_run_overwrote_before_the_join_is_made_again_alone(
