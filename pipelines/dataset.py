@@ -35,8 +35,6 @@ from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
 
-# Reading mostly waits for S3.
-_IO_CPUS = 0.1
 _REPORT_SECONDS = 0.5
 _RECEIPT_SCHEMA = pa.schema(
     {
@@ -219,7 +217,8 @@ def classify_ranges(
         read = ray.data.read_datasource(
             RangeSource(store, job, ranges),
             override_num_blocks=len(ranges),
-            num_cpus=_IO_CPUS,
+            # Reading mostly waits for S3, and classifiers, which wait for it, may hold every CPU there is.
+            num_cpus=0,
             # A range is read in a fraction of the time that it takes to classify. More tasks at once would only start
             # more processes.
             compute=TaskPoolStrategy(size=pool),

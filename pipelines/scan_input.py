@@ -17,7 +17,6 @@ from pipelines.settings import Settings
 
 _SAMPLES = 4096
 _SAMPLES_PER_RANGE = 32
-_TASK_CPUS = 0.1
 # While one waits for S3 another counts.
 _THREADS = 4
 
@@ -45,7 +44,8 @@ def scan_input(
 def _scan_in_tasks(
     store: ObjectStore, settings: Settings, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
 ) -> list[RangeScan]:
-    scan = ray.remote(_scan_range).options(num_cpus=_TASK_CPUS, max_retries=-1)
+    # No CPU: other jobs' classifiers may hold every one. What asks for none would all be put on the driver's node.
+    scan = ray.remote(_scan_range).options(num_cpus=0, scheduling_strategy="SPREAD", max_retries=-1)
     results: dict[Any, int] = {}
     scans: dict[int, RangeScan] = {}
     # More would only start more processes than there are processors.
