@@ -30,12 +30,14 @@ from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
 from pipelines.spool import spool
-from pipelines.timed_classifier import TimedClassifier, bind_in_time
+from pipelines.timed_classifier import TimedClassifier, bind_in_time, ends_process_after
 from pipelines.work import Work
 
 logger = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
+# A process can die for reasons that are not in its engine.
+_LOADS_DIED_OVER = 3
 _RECEIPT_SCHEMA = pa.schema(
     {
         "index": pa.int32(),
@@ -97,9 +99,10 @@ class ClassifierActor:
     raises OtherArithmetic. Where the model cannot be used, each raises ModelFailed; where its version is not that of
     ``origin``, OtherEngine: of an exception while it is made Ray would tell the job no more than that an actor died.
 
-    ``watcher`` is an actor with ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
+    ``watcher`` is an actor with ``begin_load(classifier) -> int``, ``load_ended(classifier)``,
+    ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
     ``range_progress(index, attempt, completed, failed)`` and ``range_classified(index, work)``: it keeps the attempts,
-    since a range that kills this process comes back to the next one.
+    since an engine or a range that kills this process comes back to the next one.
     """
 
     def __init__(
@@ -124,16 +127,35 @@ class ClassifierActor:
         self._engine = fingerprint_for(settings, config.model, arithmetic)
         threads = threads_of_classifier(settings, config.model, classifiers, node_resources())
         limit_tokenizer_threads(threads)
-        self._classifier: TimedClassifier | ModelFailed
-        try:
-            engine = engine_for(settings, config.model, threads)
-            bound = bind_in_time(engine, self._task, settings.classifier_timeout_seconds)
-            self._classifier = TimedClassifier(bound, settings.classifier_timeout_seconds)
-        except (ModelError, ImportError) as error:
-            self._classifier = ModelFailed(
-                f"The model {config.model} cannot be used on node {platform.node()}: {error}"
-            )
         self._watcher = watcher
+        self._classifier = self._loaded(settings, threads)
+
+    def _loaded(self, settings: Settings, threads: int) -> TimedClassifier | ModelFailed:
+        # Ray starts a process that dies in here again and again, and tells nobody.
+        name = ray.get_runtime_context().get_actor_id()
+        deaths = ray.get(self._watcher.begin_load.remote(name))
+        loaded = self._load(settings, threads) if deaths < _LOADS_DIED_OVER else self._died_over(deaths, settings)
+        ray.get(self._watcher.load_ended.remote(name))
+        return loaded
+
+    def _load(self, settings: Settings, threads: int) -> TimedClassifier | ModelFailed:
+        seconds = settings.classifier_timeout_seconds
+        try:
+            with ends_process_after(seconds):
+                engine = engine_for(settings, self._model, threads)
+            return TimedClassifier(bind_in_time(engine, self._task, seconds), seconds)
+        except (ModelError, ImportError) as error:
+            return self._failed(str(error))
+
+    def _died_over(self, deaths: int, settings: Settings) -> ModelFailed:
+        return self._failed(
+            f"its process died {deaths} times while it loaded. It may need more memory than the node has, or more than"
+            f" {settings.classifier_timeout_seconds:g} s (classifier_timeout_seconds); the operator finds more in the"
+            " node's logs. Start the job again once that is mended, or create another with another model."
+        )
+
+    def _failed(self, reason: str) -> ModelFailed:
+        return ModelFailed(f"The model {self._model} cannot be used on node {platform.node()}: {reason}")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         self._require_arithmetic()

@@ -24,6 +24,7 @@ from pipelines.exceptions import (
 )
 from pipelines.job import Advanced, JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
+from pipelines.loads import EngineLoads
 from pipelines.logs import Fields, configure_logging
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan
@@ -81,6 +82,7 @@ class JobDriver(JobObserver):
         self._attempts: defaultdict[int, RangeAttempts] = defaultdict(
             lambda: RangeAttempts(self._settings.range_attempts)
         )
+        self._loads = EngineLoads()
         self._work = WorkTally()
         self._phase: Phase = "scanning"
         self._plan: Plan | None = None
@@ -119,6 +121,14 @@ class JobDriver(JobObserver):
     def prepare(self) -> None:
         """Load what every job needs."""
         warm_up(self._store, self._settings)
+
+    def begin_load(self, classifier: str) -> int:
+        """This classifier loads the engine; how often in a row its process has died over that."""
+        return self._loads.begin(classifier)
+
+    def load_ended(self, classifier: str) -> None:
+        """This classifier has the engine, or knows why it cannot have it."""
+        self._loads.ended(classifier)
 
     def begin_range(self, index: int) -> Attempt:
         """A classifier takes the range on; if another did before, it died over it."""

@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     classifier_timeout_seconds: float = Field(
         900.0,
         gt=0,
-        description="A classifier that gets no batch done for so long is ended, as if it had died; one that takes so"
-        " long to take in the job's labels and examples fails the job.",
+        description="A classifier that gets no batch done for so long, or takes so long to load, is ended, as if it had"
+        " died; one that takes so long to take in the job's labels and examples fails the job.",
     )
 
     # Jobs

@@ -1,12 +1,14 @@
-"""A classifier that hangs: its process is ended, and what is done about a process that died is then done about it;
-one that hangs before its first text would hang in the next process too, so its job is told."""
+"""An engine that hangs while it is loaded, or a classifier that does: the process is ended, and what is done about a
+process that died is then done about it; one that hangs before its first text would hang in the next process too, so its
+job is told."""
 
 from __future__ import annotations
 
 import faulthandler
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from threading import Thread
 
 from models.exceptions import ModelError
@@ -45,7 +47,21 @@ class TimedClassifier:
 
     def _set_alarm(self) -> None:
         self._set_at = time.monotonic()
-        faulthandler.dump_traceback_later(self._timeout_seconds, exit=True, file=_STANDARD_ERROR)
+        _end_process_in(self._timeout_seconds)
+
+
+@contextmanager
+def ends_process_after(timeout_seconds: float) -> Iterator[None]:
+    """What takes longer is ended with its process, native code that hangs included."""
+    _end_process_in(timeout_seconds)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _end_process_in(seconds: float) -> None:
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_STANDARD_ERROR)
 
 
 def bind_in_time(engine: Engine, task: ClassificationTask, timeout_seconds: float) -> Classifier:

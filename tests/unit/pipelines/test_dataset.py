@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -23,6 +24,15 @@ from pipelines.shards import ShardOrigin
 RANGE = pa.table({"index": [0], "data": [b"{}"]})
 
 
+class Watcher:
+    """A driver that has seen the classifier's process die so often while it loaded."""
+
+    def __init__(self, deaths: int) -> None:
+        self.ended: list[str] = []
+        self.begin_load = SimpleNamespace(remote=lambda classifier: deaths)
+        self.load_ended = SimpleNamespace(remote=self.ended.append)
+
+
 def actor_of(
     model: str,
     arithmetic: str,
@@ -30,6 +40,7 @@ def actor_of(
     *,
     engine: str = "engine",
     timeout_seconds: float = 900.0,
+    watcher: Watcher | None = None,
 ) -> ClassifierActor:
     settings = Settings(
         models=(model,),
@@ -47,13 +58,16 @@ def actor_of(
         ShardOrigin("one", engine),
         arithmetic,
         1,
-        None,
+        watcher or Watcher(deaths=0),
         {},
     )
 
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = SimpleNamespace(get_actor_id=lambda: "one")
+    ray = SimpleNamespace(get_runtime_context=lambda: context, get=lambda answer: answer)
+    monkeypatch.setattr("pipelines.dataset.ray", ray)
     monkeypatch.setattr("pipelines.dataset.node_resources", lambda: {"CPU": 1.0})
     monkeypatch.setattr("pipelines.dataset.limit_tokenizer_threads", lambda threads: None)
 
@@ -100,6 +114,29 @@ def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatc
         actor(RANGE)
     assert "own_engines.hanging cannot be used on node" in explain(failed.value).error
     assert "examples within 0.1 s" in explain(failed.value).error
+
+
+def test_a_model_whose_process_died_over_and_over_while_it_loaded_is_not_loaded_again_and_the_job_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.dataset.engine_for", lambda *_: pytest.fail("loaded"))
+    watcher = Watcher(deaths=3)
+    actor = actor_of("static", "", watcher=watcher)
+    with pytest.raises(ModelFailed) as failed:
+        actor(RANGE)
+    told = explain(failed.value).error
+    assert f"static cannot be used on node {platform.node()}: its process died 3 times while it loaded" in told
+    assert "memory" in told
+    assert "Start the job again" in told
+    assert watcher.ended == ["one"]
+
+
+def test_a_model_that_loads_after_deaths_is_used() -> None:
+    watcher = Watcher(deaths=2)
+    actor = actor_of("static", "", engine=fingerprint_for(Settings(), "static", ""), watcher=watcher)
+    assert watcher.ended == ["one"]
+    with pytest.raises(AttributeError, match="begin_range"):
+        actor(RANGE)
 
 
 def test_a_node_with_another_version_of_the_engine_than_the_plan_classifies_nothing(

@@ -57,6 +57,30 @@ def test_a_classifier_that_does_not_hang_answers() -> None:
     assert (ended.returncode, ended.stdout) == (0, "all is well\nit has answered\n"), ended.stderr
 
 
+_LOADING = """
+import ctypes, time
+from pipelines.timed_classifier import ends_process_after
+
+with ends_process_after(1.0):
+    pass
+time.sleep(1.5)
+print("loaded", flush=True)
+
+def load():
+    # Called without giving the interpreter's lock up.
+    ctypes.PyDLL(None).pause()
+
+with ends_process_after(1.0):
+    load()
+"""
+
+
+def test_a_process_ends_when_what_it_loads_hangs_and_not_once_that_is_loaded() -> None:
+    ended = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "loaded\n"), ended.stderr
+    assert "in load" in ended.stderr
+
+
 class _Engine:
     """Binds once it is told to."""
 
