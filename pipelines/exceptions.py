@@ -150,6 +150,10 @@ class StorageUnavailable(Unavailable):
         return f"{self.message} Reason: {self.reason}" if self.reason else self.message
 
 
+class BucketTaken(Unavailable):
+    """Another cluster has taken this bucket over; call that one. `labelworks doctor` tells this one's operator more."""
+
+
 class KeyUncertain(LabelworksError):
     """Whether the key was made is not known. If GET /v1/keys lists this id, revoke it, then make another."""
 

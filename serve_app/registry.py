@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import ray
-
 from pipelines.driver import JobFailure
 from pipelines.exceptions import (
     AccountBusy,
+    BucketTaken,
     DriverSuperseded,
     JobNotFound,
     KeyUncertain,
     RegistrySuperseded,
     StorageUnavailable,
+    Unavailable,
 )
 from pipelines.job import (
     CANCELLED,
@@ -70,6 +70,9 @@ class JobRegistry:
 
     A change of state is in the object storage before its caller hears of it. Of its own death nothing is lost but
     progress counters, which drivers report again.
+
+    One that finds out that a newer one has claimed the bucket stays and does nothing more: it raises BucketTaken,
+    whoever calls. If it ended, the next call would make another, which would take the bucket back.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -87,6 +90,7 @@ class JobRegistry:
         self._metrics = ServiceMetrics()
         self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change)
         self._loaded = asyncio.Event()
+        self._superseded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
         # Not awaited here: an actor that cannot be made, because the storage is away, would never be made again.
@@ -99,10 +103,18 @@ class JobRegistry:
             except Exception:
                 logger.exception("what is processing could not be loaded; trying again")
                 await asyncio.sleep(_RECONCILE_SECONDS)
-        await asyncio.gather(
-            self._repeat(self._scheduler.reconcile, _RECONCILE_SECONDS, self._news),
-            self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event()),
-        )
+        loops = [
+            asyncio.create_task(self._repeat(self._scheduler.reconcile, _RECONCILE_SECONDS, self._news)),
+            asyncio.create_task(self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event())),
+        ]
+        try:
+            await self._superseded.wait()
+        finally:
+            for loop in loops:
+                loop.cancel()
+        # Until then one of them may make another driver.
+        await asyncio.wait(loops)
+        self._scheduler.end()
 
     async def _load(self) -> None:
         """Claim the bucket and adopt the drivers of the jobs that are processing."""
@@ -111,6 +123,10 @@ class JobRegistry:
         self._scheduler.adopt(jobs)
         self._jobs.load(jobs)
         self._loaded.set()
+
+    def _require_bucket(self) -> None:
+        if self._superseded.is_set():
+            raise BucketTaken
 
     async def _require_loaded(self) -> None:
         """Raises StorageUnavailable where what is processing is not known soon."""
@@ -131,11 +147,13 @@ class JobRegistry:
 
     async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
         """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
+        self._require_bucket()
         with log_fields(**fields):
             return await getattr(self, method)(*arguments)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
+        self._require_bucket()
         await self._require_loaded()
         return self._repository.epoch
 
@@ -283,7 +301,7 @@ class JobRegistry:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
         await self._require_loaded()
         job = self._jobs.active.get(job_id)
-        if job is None or job.run != report.run:
+        if self._superseded.is_set() or job is None or job.run != report.run:
             return False
         with self._scheduler.drivers.hearing(job_id):
             self._advance(job, report)
@@ -309,7 +327,7 @@ class JobRegistry:
             if job is not None and job.run == advanced.run:
                 try:
                     await self._stored(self._repository.save, job)
-                except StorageUnavailable as error:
+                except Unavailable as error:
                     logger.warning("progress is not stored now: %s", error, extra=job.log_fields)
 
     async def driver_finished(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
@@ -332,7 +350,7 @@ class JobRegistry:
             raise DriverSuperseded
         async with self._locks[job.account]:
             job = self._jobs.active.get(job_id)
-            if job is None or run != job.run:
+            if self._superseded.is_set() or job is None or run != job.run:
                 raise DriverSuperseded
             return await self._save(transition(job, event))
 
@@ -345,9 +363,11 @@ class JobRegistry:
     async def _stored(self, write: Callable[..., Saved], *arguments: Any) -> Saved:
         try:
             saved = await asyncio.to_thread(write, *arguments)
-        except RegistrySuperseded:
-            logger.error("a newer registry has claimed the bucket; this one (epoch %d) ends", self._repository.epoch)
-            ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        except RegistrySuperseded as error:
+            if not self._superseded.is_set():
+                logger.error("another cluster has claimed the bucket; epoch %d is over", self._repository.epoch)
+            self._superseded.set()
+            raise BucketTaken from error
         except StorageUnavailable as error:
             # Of a write whose answer was lost nobody knows.
             raise StorageUnavailable(error.message, reason=error.reason, uncertain=True) from error

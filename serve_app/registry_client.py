@@ -65,7 +65,7 @@ class RegistryClient:
         """See to it that there is a registry, whether or not anybody calls: after a new start of the cluster it has
         jobs to go on with, and to sweep what has expired.
 
-        Once: Ray restarts one that dies, and one that has lost the bucket to another cluster's must not take it back.
+        Once: Ray restarts one that dies, and one that has lost the bucket to another cluster's stays, idle.
         """
         task = asyncio.create_task(self._start())
         try:

@@ -46,6 +46,13 @@ class Scheduler:
             self.drivers.adopt(job)
         self.spares.remove_strays({job.driver for job in jobs if job.driver})
 
+    def end(self) -> None:
+        """Dismiss every driver, for good: ``reconcile`` must not run again."""
+        for job_id in self.drivers.job_ids():
+            self.drivers.dismiss(job_id)
+        self.spares.remove_strays(())
+        self._metrics.standing((), 0, 0, 0)
+
     async def reconcile(self) -> None:
         """Compare the jobs that should be worked on with the drivers that live; start, replace and dismiss."""
         for job_id in self.drivers.job_ids():

@@ -91,7 +91,7 @@ class SpareDrivers:
             preparation.add_done_callback(self._preparing.discard)
 
     def remove_strays(self, assigned: Collection[str]) -> None:
-        """After the registry's restart: end the spares of its predecessor, and whatever else has no job."""
+        """End the spares, also those of a registry before this one, and whatever else has no job."""
         for named in ray.util.list_named_actors(all_namespaces=True):
             name = named["name"]
             if named["namespace"] != NAMESPACE or not name.startswith(_NAME_PREFIX) or name in assigned:

@@ -11,9 +11,10 @@ from typing import Any
 
 import ray
 from ray._private import services
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipelines.engines import classifier_resources, runs_on_gpu
+from pipelines.exceptions import BucketTaken
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
@@ -108,6 +109,14 @@ def _registry() -> Finding:
     except ValueError:
         return Finding("job registry", False, "is not there", "Deploy the service: serve deploy <its config file>.")
     except (GetTimeoutError, RayError) as error:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, BucketTaken):
+            return Finding(
+                "job registry",
+                False,
+                "has lost the bucket to another cluster's, and does nothing",
+                "Each cluster needs a bucket of its own: set LABELWORKS_S3_BUCKET. Or, if this one is to have it, stop"
+                " the other one. Either way, start Ray anew on the head then.",
+            )
         return Finding(
             "job registry",
             False,

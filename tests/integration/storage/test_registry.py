@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from pipelines.driver import Assignment, JobFailure
-from pipelines.exceptions import DriverSuperseded, JobNotFound, KeyUncertain, StorageUnavailable
+from pipelines.exceptions import BucketTaken, DriverSuperseded, JobNotFound, KeyUncertain, StorageUnavailable
 from pipelines.job import Advanced, InputVersion, JobConfig, JobRecord
-from pipelines.layout import JobPaths
+from pipelines.layout import REGISTRY_EPOCH_KEY, JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
@@ -46,6 +46,7 @@ class Drivers:
         self.may_be_taken = asyncio.Event()
         self.may_be_taken.set()
         self.asked_for = asyncio.Event()
+        self.strays_removed_but: Collection[str] | None = None
 
     async def take(self) -> DriverProcess:
         self.asked_for.set()
@@ -60,7 +61,7 @@ class Drivers:
         pass
 
     def remove_strays(self, assigned: Collection[str]) -> None:
-        pass
+        self.strays_removed_but = assigned
 
     @property
     def run(self) -> Drivers:
@@ -261,6 +262,41 @@ def test_a_registry_that_starts_while_the_storage_is_away_says_so_and_goes_on_wh
                 await until(lambda: job.job_id in drivers.assigned)
                 assert (await registry.get(job.account, job.job_id)).phase == "scanning"
                 await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_registry_that_lost_the_bucket_ends_its_drivers_and_does_not_take_it_back_whoever_calls(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[str] = []
+    monkeypatch.setattr(DriverProcess, "kill", lambda self: killed.append(self.name))
+
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            (assigned,) = drivers.assigned[job.job_id]
+            drivers.strays_removed_but = None
+            async with running(settings) as (other, _):
+                await until(lambda: other._jobs.active[job.job_id].run > assigned.run)
+                claim = ObjectStore(settings).get(REGISTRY_EPOCH_KEY)
+                create = (job.account, "batch_0000000000000000", CONFIG)
+                with pytest.raises(BucketTaken, match="Another cluster"):
+                    await registry.create(*create)
+                await registry._background
+                assert (killed, drivers.strays_removed_but) == (["driver-1"], ())
+                calls = [("create", create), ("get", (job.account, job.job_id)), ("newest", (job.account, 20))]
+                for method, arguments in calls:
+                    with pytest.raises(BucketTaken):
+                        await registry.answer(method, {}, *arguments)
+                with pytest.raises(BucketTaken):
+                    await registry.ping()
+                assert not await registry.driver_report(job.job_id, Advanced(run=assigned.run, phase="writing"))
+                with pytest.raises(DriverSuperseded):
+                    await registry.driver_finished(job.job_id, assigned.run, Totals(1, 0, 1))
+                assert ObjectStore(settings).get(REGISTRY_EPOCH_KEY) == claim
+                await other.cancel(job.account, job.job_id)
 
     in_a_loop(test)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
+from unittest.mock import MagicMock
 
+import pytest
+from ray.exceptions import RayTaskError
+
+from pipelines.exceptions import BucketTaken
 from pipelines.settings import Settings
+from serve_app.doctor import cluster
 from serve_app.doctor.cluster import examine_room
 from serve_app.doctor.workers import examine_workers
 
@@ -44,6 +50,20 @@ def test_nodes_with_room_for_all_are_said_to_have_it() -> None:
 
     assert finding.ok
     assert finding.found == "1 node, 2 CPUs, 0 GPUs: room for 3 classifiers of 0.5 CPU"
+
+
+def test_a_registry_that_lost_the_bucket_is_said_to_have_lost_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RayTaskError("ping", "", BucketTaken())
+
+    monkeypatch.setattr(cluster.ray, "get_actor", lambda *_, **__: MagicMock())
+    monkeypatch.setattr(cluster.ray, "get", refuse)
+
+    finding = cluster._registry()
+
+    assert not finding.ok
+    assert "another cluster" in finding.found
+    assert "LABELWORKS_S3_BUCKET" in finding.advice
 
 
 def test_a_storage_that_no_worker_is_there_to_try_is_said_to_be_untried() -> None:

@@ -82,5 +82,5 @@ def test_a_registry_is_started_once_without_any_call_and_where_that_fails_tried_
             await asyncio.sleep(0.1)
 
     asyncio.run(asyncio.wait_for(replica(), 10))
-    # A registry that ends since another cluster has the bucket must not come back by itself.
+    # Ray restarts one that dies.
     assert len(tried) == 2
