@@ -38,6 +38,7 @@ _MAX_LINE_BYTES = 4 * 1024 * 1024
 _CSV_BLOCK_BYTES = 16 * 1024 * 1024
 _PARQUET_ROWS = 8192
 _ID_FIELDS = ("id", "custom_id")
+_NAMED_FIELDS = 20
 _NULL = "null"
 _GZIP_ADVICE = "; compress it again, or take .gz off its name where it is not compressed"
 
@@ -87,22 +88,29 @@ class InputFile:
         Raises InputError for an unusable file.
         """
         items = 0
+        first: dict[str, Any] | None = None
+        has_texts = self.format != "ndjson" or self.text_field == "text"
         with target.open("wb") as out:
             if self.format == "ndjson":
                 for line in self._lines():
                     items += is_item(line)
-                    out.write(self._line(line))
+                    item = _object(line, numbers=_AsWritten)
+                    if item is None:
+                        # Stays as it is, for the service to answer.
+                        out.write(line)
+                        continue
+                    first = first or item
+                    has_texts = has_texts or self.text_field in item
+                    out.write(_item_line(item, self.text_field))
             else:
                 for row in self._table_rows(columns=(*_ID_FIELDS, self.text_field)):
                     items += 1
                     out.write(_item_line(row, self.text_field))
         if not items:
             raise InputError(f"{self.path.name} holds no items; give it a text at least")
-
-    def _line(self, line: bytes) -> bytes:
-        """A line that is not an object stays as it is, for the service to answer."""
-        item = _object(line, numbers=_AsWritten)
-        return line if item is None else _item_line(item, self.text_field)
+        if first is not None and not has_texts:
+            names = ", ".join(list(first)[:_NAMED_FIELDS]) or "no fields"
+            raise InputError(f"{self.path.name} has no line with a field {self.text_field!r}; its first has: {names}")
 
     def _lines(self) -> Iterator[bytes]:
         with self._told_of(), self._open() as file:

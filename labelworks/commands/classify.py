@@ -17,7 +17,7 @@ from labelworks.classified import read_results
 from labelworks.client import Labelworks
 from labelworks.commands import task_options as task
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
-from labelworks.commands.console import AsJson, print_json, reported, say
+from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, print_json, reported, say
 from labelworks.errors import BatchFailedError, ConflictError, LabelworksError, UnsupportedError
 from labelworks.inputs import InputFile
 from labelworks.operations.downloads import require_writable
@@ -54,7 +54,7 @@ def classify(
 ) -> None:
     """Classify FILE and wait for the results: line N of the result file answers item N.
 
-    Ctrl-C asks whether to cancel the job or to leave it running.
+    Exit code 3 where lines are answered with an error. Ctrl-C asks whether to cancel the job or to leave it running.
     """
     wanted = task.task_of(
         labels=labels,
@@ -81,6 +81,8 @@ def classify(
         print_json({"batch": batch, "results_path": str(results)})
     else:
         _summarize(batch, results)
+    if batch.requests_failed:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def submit(

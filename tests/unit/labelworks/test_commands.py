@@ -44,17 +44,33 @@ def labelworks(service: FakeService, pauses: list[float], tmp_path: Path, monkey
 
 
 def test_classify_writes_the_results_and_a_summary(labelworks: Command) -> None:
-    result = labelworks("classify", "in.ndjson", "--labels", "a, b", "--out", "out.ndjson")
+    result = labelworks("classify", "in.ndjson", "--labels", "a, b", "--out", "out.ndjson", exit_code=3)
     assert [json.loads(line).get("label") for line in Path("out.ndjson").read_text().splitlines()] == ["a", None]
     assert "1 classified, 1 errors, 7 tokens" in result.stderr
     assert result.stdout == ""
 
 
 def test_classify_names_the_result_file_after_the_input(labelworks: Command) -> None:
-    answer = json.loads(labelworks("classify", "in.ndjson", "--labels", "a", "--json").stdout)
+    answer = json.loads(labelworks("classify", "in.ndjson", "--labels", "a", "--json", exit_code=3).stdout)
     assert answer["results_path"] == "in.ndjson.results.ndjson"
     assert answer["batch"]["requests_completed"] == 1
     assert Path(answer["results_path"]).exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_classify_is_exit_code_3_for_bad_lines_alone(labelworks: Command, options: list[str]) -> None:
+    Path("good.ndjson").write_bytes(b'{"text":"one"}\n')
+    labelworks("classify", "good.ndjson", "--labels", "a", *options)
+    Path("bad.ndjson").write_bytes(b'{"text":null}\n')
+    labelworks("classify", "bad.ndjson", "--labels", "a", *options, exit_code=3)
+    assert Path("bad.ndjson.results.ndjson").read_bytes().count(b'"error"') == 1
+
+
+def test_a_text_field_that_no_line_has_is_refused_before_a_job_is_made(labelworks: Command) -> None:
+    Path("body.ndjson").write_bytes(b'{"id":1,"body":"x"}\n')
+    result = labelworks("classify", "body.ndjson", "--text-field", "boddy", "--labels", "a", exit_code=1)
+    assert "no line with a field 'boddy'; its first has: id, body" in result.stderr
+    assert not labelworks.service.seen
 
 
 def test_the_options_make_the_task(labelworks: Command) -> None:

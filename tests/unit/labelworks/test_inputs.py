@@ -61,6 +61,21 @@ def test_another_text_field_is_renamed_and_bad_lines_stay_bad(tmp_path: Path) ->
     assert codes == [None, "missing_text", "invalid_text", "invalid_json"]
 
 
+def test_a_text_field_that_no_object_has_is_refused_with_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson.gz"
+    path.write_bytes(gzip.compress(b'broken\n{"id":1,"body":"x"}\n{"text":"y"}\n'))
+    with pytest.raises(InputError, match=r"in\.ndjson\.gz has no line with a field 'boddy'; its first has: id, body"):
+        converted(InputFile(path, "boddy"))
+    path.write_bytes(gzip.compress(b"{}\n"))
+    with pytest.raises(InputError, match="its first has: no fields"):
+        converted(InputFile(path, "boddy"))
+    # Of the service's own field each line is the service's to judge, and so are lines that are no objects.
+    path.write_bytes(gzip.compress(b'{"body":"x"}\n'))
+    assert converted(InputFile(path)) == [b"{}"]
+    path.write_bytes(gzip.compress(b"broken\n"))
+    assert converted(InputFile(path, "boddy")) == [b"broken"]
+
+
 @given(text=st.text(), number=st.one_of(st.integers(), st.floats(), st.none()))
 def test_any_text_survives_the_conversion(tmp_path_factory: pytest.TempPathFactory, text: str, number: object) -> None:
     path = tmp_path_factory.mktemp("in") / "in.ndjson"
