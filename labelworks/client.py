@@ -44,8 +44,8 @@ class Labelworks:
 
     ``api_key`` and ``base_url`` default to the environment's LABELWORKS_API_KEY and LABELWORKS_BASE_URL. ``timeout``
     is in seconds, for each wait on the network. Calls that get 429, 503 or no answer are repeated up to
-    ``max_retries`` times, with growing pauses. ``http_client`` brings proxies or certificates of your own; it is
-    not closed with this client. Threads may share a client.
+    ``max_retries`` times, with growing pauses; waiting for a job goes on for longer. ``http_client`` brings proxies or
+    certificates of your own; it is not closed with this client. Threads may share a client.
 
         with Labelworks() as client:
             for text, result in client.classify(texts, labels=["billing", "bug", "praise"]):

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -13,7 +14,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
 from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, console, print_json, reported, say
+from labelworks.operations.batches import LONGEST_OUTAGE_SECONDS
+from labelworks.operations.retries import PASSING_ERRORS
 from labelworks.progress import Progress as State
+from labelworks.progress import duration
 from labelworks.types import Batch
 
 _POLL_SECONDS = 1.0
@@ -30,20 +34,29 @@ def watch(
 ) -> None:
     """Follow jobs until all have ended. Exit code 3 unless all are completed. Ctrl-C leaves them running.
 
-    A job that was not started is told and not waited for.
+    A job that was not started is told and not waited for. A service that does not answer is asked again for 15 minutes.
     """
     with reported(as_json), connect(api_key, base_url) as client, _shown_jobs() as show:
         watched = job_ids or [batch.job_id for batch in client.batches.list() if batch.status == "processing"]
         if not watched:
             say("No job is processing.")
         batches: dict[str, Batch] = {}
+        answered = monotonic()
         while True:
-            for job_id in watched:
-                if job_id not in batches or batches[job_id].status == "processing":
-                    batches[job_id] = client.batches.retrieve(job_id)
-                    show(batches[job_id])
-            if all(batch.status != "processing" for batch in batches.values()):
-                break
+            try:
+                for job_id in watched:
+                    if job_id not in batches or batches[job_id].status == "processing":
+                        batches[job_id] = client.batches.retrieve(job_id)
+                        answered = monotonic()
+                        show(batches[job_id])
+            except PASSING_ERRORS as error:
+                left = answered + LONGEST_OUTAGE_SECONDS - monotonic()
+                if left <= 0:
+                    raise
+                say(f"{error}; asking again for up to {duration(left)}")
+            else:
+                if all(batch.status != "processing" for batch in batches.values()):
+                    break
             time.sleep(_POLL_SECONDS)
     for batch in batches.values():
         if batch.status == "pending":
@@ -93,8 +106,8 @@ class _PlainJobs:
     def __call__(self, batch: Batch) -> None:
         stage = State.of(batch).stage
         before, when = self._told.get(batch.job_id, ("", 0.0))
-        if stage != before or time.monotonic() - when >= _PLAIN_LINE_SECONDS:
-            self._told[batch.job_id] = (stage, time.monotonic())
+        if stage != before or monotonic() - when >= _PLAIN_LINE_SECONDS:
+            self._told[batch.job_id] = (stage, monotonic())
             print(f"{batch.job_id} {stage}: {_detail(batch)}", file=sys.stderr, flush=True)
 
 

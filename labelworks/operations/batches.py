@@ -25,8 +25,8 @@ from labelworks.errors import (
     WaitTimeoutError,
 )
 from labelworks.operations.downloads import Download, Lines, download_file
-from labelworks.operations.effects import Emit, Operation, Request, Stream, sleep
-from labelworks.operations.retries import answered
+from labelworks.operations.effects import Emit, Operation, Request, Stream, now, sleep
+from labelworks.operations.retries import PASSING_ERRORS, answered
 from labelworks.operations.service import Service
 from labelworks.progress import CountedReads, Progress, ProgressCallback
 from labelworks.types import Batch, BatchSummary, CreatedBatch, Result, Task
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 CANCELLED = "cancelled"
 MAX_UPLOAD_BYTES = 5 * 2**30
+# Of a cluster that is set up anew, with time to spare.
+LONGEST_OUTAGE_SECONDS = 900.0
 _FIRST_POLL_SECONDS = 0.3
 _LONGEST_POLL_SECONDS = 3.0
 # Some storages answer only when they have put away all of a large file.
@@ -85,8 +87,7 @@ class BatchOperations:
 
     def retrieve(self, job_id: str) -> Operation[Batch]:
         """The job's state."""
-        answer = yield from self._service.call("GET", _path(job_id))
-        return Batch.from_json(answer.json())
+        return (yield from self._state(job_id))
 
     def list(self) -> Operation[builtins.list[BatchSummary]]:
         """The account's 20 newest jobs, newest first."""
@@ -131,15 +132,25 @@ class BatchOperations:
         timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Operation[Batch]:
-        """Poll a started job until it has completed.
+        """Poll a started job until it has completed, also while the service does not answer, as the job goes on.
 
         Raises BatchFailedError where it ends otherwise, BatchNotStartedError for a job that nobody started, and
-        WaitTimeoutError after ``timeout`` seconds.
+        WaitTimeoutError after ``timeout`` seconds; the last call may take 5 more. APIConnectionError, ServerError and
+        RateLimitError are raised where the service did not answer once in that time, or without a ``timeout`` where
+        it has not answered for 15 minutes.
         """
-        waited = 0.0
+        began = yield from now()
         pause = _FIRST_POLL_SECONDS
+        batch: Batch | None = None
         while True:
-            batch = yield from self.retrieve(job_id)
+            until = (yield from now()) + LONGEST_OUTAGE_SECONDS if timeout is None else began + timeout
+            try:
+                batch = yield from self._state(job_id, until=until)
+            except PASSING_ERRORS as error:
+                if timeout is None or batch is None:
+                    raise
+                yield from sleep(max(until - (yield from now()), 0.0))
+                raise WaitTimeoutError(batch, timeout) from error
             if on_progress is not None:
                 on_progress(Progress.of(batch))
             if batch.status == "completed":
@@ -148,11 +159,12 @@ class BatchOperations:
                 raise BatchFailedError(batch)
             if batch.status == "pending":
                 raise BatchNotStartedError(batch)
-            if timeout is not None and waited >= timeout:
-                raise WaitTimeoutError(batch, timeout)
-            pause = min(pause, timeout - waited) if timeout is not None else pause
+            if timeout is not None:
+                left = until - (yield from now())
+                if left <= 0:
+                    raise WaitTimeoutError(batch, timeout)
+                pause = min(pause, left)
             yield from sleep(pause)
-            waited += pause
             pause = min(pause * 1.3, _LONGEST_POLL_SECONDS)
 
     def results(self, job_id: str) -> Stream[Result]:
@@ -196,6 +208,10 @@ class BatchOperations:
         target = Path(path)
         yield from download_file(self._service, self._locator(job_id), target, on_progress)
         return target
+
+    def _state(self, job_id: str, *, until: float | None = None) -> Operation[Batch]:
+        answer = yield from self._service.call("GET", _path(job_id), until=until)
+        return Batch.from_json(answer.json())
 
     def _partial(self, job_id: str, made_of: Callable[[bytes], T]) -> Stream[tuple[int, T]]:
         for part in (yield from self._parts(job_id)):

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import aclosing, closing
 from functools import wraps
 from inspect import signature
+from time import monotonic
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, assert_never
 
 import httpx
@@ -18,6 +19,7 @@ from labelworks.operations.effects import (
     Call,
     Effect,
     Emit,
+    Now,
     Open,
     Operation,
     Read,
@@ -114,6 +116,8 @@ class _SyncExchange:
                 return next(self._pieces, b"")
             case Sleep(seconds):
                 return time.sleep(seconds)
+            case Now():
+                return monotonic()
             case Work(function):
                 return function()
             case Emit():
@@ -159,6 +163,8 @@ class _AsyncExchange:
                 return b"" if self._pieces is None else await anext(self._pieces, b"")
             case Sleep(seconds):
                 return await asyncio.sleep(seconds)
+            case Now():
+                return monotonic()
             case Work(function):
                 return await asyncio.to_thread(function)
             case Emit():

@@ -81,6 +81,11 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Now:
+    """The outcome is the time in seconds, by a clock that only goes forward."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work(Generic[T]):
     """Run a function that uses the disk for long; the outcome is what it returns. Asyncio runs it in a thread."""
 
@@ -94,7 +99,7 @@ class Emit(Generic[T]):
     item: T
 
 
-Effect: TypeAlias = Call | Open | Read | Sleep | Work[Any]
+Effect: TypeAlias = Call | Open | Read | Sleep | Now | Work[Any]
 Operation: TypeAlias = Generator[Effect, Any, T]
 Stream: TypeAlias = Generator[Effect | Emit[T], Any, None]
 
@@ -120,6 +125,12 @@ def read() -> Operation[bytes]:
 def sleep(seconds: float) -> Operation[None]:
     """``Sleep``."""
     yield Sleep(seconds)
+
+
+def now() -> Operation[float]:
+    """``Now``, with the type of its outcome."""
+    moment: float = yield Now()
+    return moment
 
 
 def work(function: Callable[[], T]) -> Operation[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,19 +24,25 @@ from labelworks.errors import (
     StorageError,
     ValidationError,
 )
-from labelworks.operations.effects import Answer, Operation, Request, call, sleep
+from labelworks.operations.effects import Answer, Operation, Request, call, now, sleep
+from labelworks.progress import duration
 
 logger = logging.getLogger("labelworks")
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_RETRY_AFTER_SECONDS = 300.0
+# A call may take so long in any case, however little time is left: to ask once is worth it.
+_SHORTEST_TIMEOUT_SECONDS = 5.0
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 # S3 answers 500 to calls that it wants repeated, and the service where a process of it died under a call.
 _RETRIED_REPEATABLE_STATUSES = _RETRIED_STATUSES | {500}
 # A gateway that got no answer itself: the service may have carried the call out.
 _LOST_STATUSES = frozenset({502, 504})
 _NOT_READY = "There is no service at this address now: it is starting, or base_url names something else"
+PASSING_ERRORS = (APIConnectionError, RateLimitError, ServerError)
+"""What ends by itself where the service comes back."""
+
 _ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -56,7 +63,7 @@ class RetryPolicy:
 
     def backoff(self, retries: int) -> float:
         """Seconds before the next attempt after ``retries`` of them: doubling, half of it by chance."""
-        longest = min(_FIRST_DELAY_SECONDS * 2.0**retries, _LONGEST_DELAY_SECONDS)
+        longest = min(_FIRST_DELAY_SECONDS * 2.0 ** min(retries, 30), _LONGEST_DELAY_SECONDS)
         return longest * (0.5 + 0.5 * self.chance())
 
     def delay_after(
@@ -78,21 +85,32 @@ class RetryPolicy:
 
 
 def answered(
-    request: Request, policy: RetryPolicy, *, storage: bool = False, at_most_once: bool = False
+    request: Request,
+    policy: RetryPolicy,
+    *,
+    storage: bool = False,
+    at_most_once: bool = False,
+    until: float | None = None,
 ) -> Operation[Answer]:
     """The good answer to a call, after retries. Raises APIStatusError or APIConnectionError.
 
-    ``at_most_once``: it is not repeated where the service may have carried it out.
+    ``at_most_once``: it is not repeated where the service may have carried it out. ``until``: it is repeated to that
+    time of the clock (``Now``), however often, instead of ``max_retries`` times.
     """
     repeated = False
     retries = 0
-    repeatable = "Idempotency-Key" in request.headers
+    repeatable = request.method == "GET" or "Idempotency-Key" in request.headers
+    told_after = policy.max_retries
+    if until is not None:
+        policy = replace(policy, max_retries=sys.maxsize)
     while True:
+        failure: APIConnectionError | APIStatusError
         try:
-            answer = yield from call(request)
+            answer = yield from call(request if until is None else _ending(request, until - (yield from now())))
         except APIConnectionError as error:
             if retries >= policy.max_retries or (at_most_once and error.sent):
                 raise
+            failure = error
             repeated = True
             delay = policy.backoff(retries)
             logger.info("%s; next attempt in %.1f s", error, delay)
@@ -100,13 +118,25 @@ def answered(
             if answer.ok:
                 return replace(answer, repeated=repeated)
             after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
+            failure = status_error(replace(answer, repeated=repeated), storage=storage)
             if after is None or (at_most_once and answer.status in _LOST_STATUSES):
-                raise status_error(replace(answer, repeated=repeated), storage=storage)
+                raise failure
             repeated = repeated or _is_uncertain(answer)
             delay = after
             logger.info("%s %s was answered with %s; next attempt in %.1f s", *_named(request), answer.status, delay)
+        if until is not None:
+            left = until - (yield from now())
+            if delay >= left:
+                raise failure
+            if retries == told_after:
+                logger.warning("%s; it is asked again for up to %s", failure, duration(left))
         yield from sleep(delay)
         retries += 1
+
+
+def _ending(request: Request, left: float) -> Request:
+    longest = max(left, _SHORTEST_TIMEOUT_SECONDS)
+    return replace(request, timeout=longest if request.timeout is None else min(request.timeout, longest))
 
 
 def retry_after(answer: Answer) -> float | None:

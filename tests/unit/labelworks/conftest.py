@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from labelworks import AsyncLabelworks, Labelworks
+from labelworks.commands import watch
 from labelworks.operations import drivers
 from tests.unit.labelworks.fake_service import API_KEY, FakeService, running_service
 
@@ -21,7 +22,7 @@ def service() -> Iterator[FakeService]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which clients would have slept, instead of sleeping."""
+    """The seconds for which clients would have slept, instead of sleeping; their clock shows the sum."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -29,6 +30,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(drivers.time, "sleep", slept.append)
     monkeypatch.setattr(drivers.asyncio, "sleep", sleep)
+    for module in (drivers, watch):
+        monkeypatch.setattr(module, "monotonic", lambda: sum(slept))
     return slept
 
 

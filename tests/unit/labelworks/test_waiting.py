@@ -1,0 +1,166 @@
+"""Waiting for a job, also while the service is away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labelworks import Labelworks
+from labelworks.cli import app
+from labelworks.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    BatchNotStartedError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    WaitTimeoutError,
+)
+from labelworks.operations.batches import LONGEST_OUTAGE_SECONDS, BatchOperations
+from labelworks.operations.effects import Answer, Call, Now, Request, Sleep, Steps
+from labelworks.operations.retries import RetryPolicy
+from labelworks.operations.service import Service
+from tests.unit.labelworks.conftest import Perform
+from tests.unit.labelworks.fake_service import API_KEY, FakeService, Job
+
+NOWHERE = "http://127.0.0.1:9"
+FAULTS: list[dict[str, Any]] = [
+    {"lose_answer": True},
+    {"status": 500},
+    {"status": 503},
+    {"status": 429},
+    {"status": 404, "body": b"no route"},
+]
+
+
+@pytest.fixture
+def job(service: FakeService) -> Job:
+    """A job that goes on for ever."""
+    service.end = "processing"
+    job = service.add_completed(b"{}\n")
+    job.status = "processing"
+    return job
+
+
+def test_waiting_ends_after_the_timeout(perform: Perform, job: Job, pauses: list[float]) -> None:
+    with pytest.raises(WaitTimeoutError):
+        perform("batches.wait")(job.job_id, timeout=20)
+    assert sum(pauses) == pytest.approx(20)
+
+
+def test_waiting_for_a_job_that_was_not_started_is_an_error(perform: Perform, job: Job) -> None:
+    job.status = "pending"
+    with pytest.raises(BatchNotStartedError, match=job.job_id):
+        perform("batches.wait")(job.job_id)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_waiting_outlasts_a_service_that_is_away_for_longer_than_calls_are_repeated(
+    perform: Perform, service: FakeService, job: Job, fault: dict[str, Any]
+) -> None:
+    service.end = "completed"
+    for _ in range(12):
+        service.misbehave("GET /v1/batch/", **fault)
+    assert perform("batches.wait")(job.job_id).status == "completed"
+
+
+def test_waiting_gives_up_on_a_service_that_is_away_for_15_minutes(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Labelworks(api_key="k", base_url=NOWHERE, max_retries=3) as client, pytest.raises(APIConnectionError):
+        client.batches.wait("batch_1")
+    assert LONGEST_OUTAGE_SECONDS - 30 <= sum(pauses) <= LONGEST_OUTAGE_SECONDS
+    (told,) = caplog.messages
+    assert f"{NOWHERE}/v1/batch/batch_1: " in told
+    assert "asked again for up to 14 min" in told
+
+
+def test_an_outage_within_the_timeout_ends_with_it(
+    perform: Perform, service: FakeService, job: Job, pauses: list[float]
+) -> None:
+    def lost(_: object) -> None:
+        for _ in range(100):
+            service.misbehave("GET /v1/batch/", status=503)
+
+    with pytest.raises(WaitTimeoutError) as raised:
+        perform("batches.wait")(job.job_id, timeout=120, on_progress=lost)
+    assert raised.value.batch.job_id == job.job_id
+    assert isinstance(raised.value.__cause__, ServerError)
+    assert sum(pauses) == pytest.approx(120)
+
+
+def test_a_service_that_never_answered_within_the_timeout_is_told_as_such(pauses: list[float]) -> None:
+    with Labelworks(api_key="k", base_url=NOWHERE) as client, pytest.raises(APIConnectionError):
+        client.batches.wait("batch_1", timeout=60)
+    assert 30 <= sum(pauses) <= 60
+
+
+def test_a_service_that_wants_to_be_left_alone_for_long_is_not_asked_again(
+    perform: Perform, service: FakeService, job: Job
+) -> None:
+    service.misbehave("GET /v1/batch/", status=429, headers={"Retry-After": "3600"})
+    with pytest.raises(RateLimitError):
+        perform("batches.wait")(job.job_id)
+    assert len(service.seen) == 1
+
+
+def test_an_unknown_job_is_not_waited_for(perform: Perform, service: FakeService) -> None:
+    with pytest.raises(NotFoundError):
+        perform("batches.wait")("batch_none")
+    assert len(service.seen) == 1
+
+
+def test_calls_that_hang_count_for_the_timeout_and_end_with_it() -> None:
+    state = {"job_id": "batch_1", "status": "processing", "requests_total": 0, "requests_completed": 0}
+    answers = [Answer(200, {}, json.dumps({**state, "created_at": "2026-11-23T20:57:29Z"}).encode())]
+    steps = Steps(BatchOperations(Service("http://x", "k", 60.0, RetryPolicy(3))).wait("batch_1", timeout=100))
+    clock: list[float] = []
+
+    def hang() -> None:
+        for effect in steps:
+            match effect:
+                case Now():
+                    steps.outcome = sum(clock)
+                case Sleep(seconds):
+                    clock.append(seconds)
+                case Call() if answers:
+                    steps.outcome = answers.pop()
+                case Call(Request(timeout=float(seconds))):
+                    clock.append(seconds)
+                    steps.failure = APITimeoutError("nothing came")
+
+    with pytest.raises(WaitTimeoutError):
+        hang()
+    assert 100 <= sum(clock) <= 105
+
+
+def watch(*arguments: str, base_url: str) -> tuple[int, str]:
+    environment = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": base_url, "COLUMNS": "200"}
+    result = CliRunner().invoke(app, ["watch", *arguments], env=environment)
+    return result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_watch_outlasts_a_service_that_is_away(
+    service: FakeService, job: Job, pauses: list[float], fault: dict[str, Any]
+) -> None:
+    service.end = "completed"
+    for _ in range(20):
+        service.misbehave("GET /v1/batch/", **fault)
+    exit_code, said = watch(job.job_id, base_url=service.url)
+    assert exit_code == 0
+    assert "asking again for up to 14 min" in said
+
+
+def test_watch_gives_up_on_a_service_that_is_away_for_15_minutes(
+    pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exit_code, said = watch("batch_1", base_url=NOWHERE)
+    assert exit_code == 1
+    assert said.splitlines()[-1].startswith("labelworks: http://127.0.0.1:9/v1/batch/batch_1: ")
+    assert LONGEST_OUTAGE_SECONDS <= sum(pauses) <= LONGEST_OUTAGE_SECONDS + 30
