@@ -214,27 +214,28 @@ class BatchOperations:
         return Batch.from_json(answer.json())
 
     def _partial(self, job_id: str, made_of: Callable[[bytes], T]) -> Stream[tuple[int, T]]:
-        for part in (yield from self._parts(job_id)):
-            read_lines = Lines(Download(self._service, self._part_locator(job_id, part)))
+        addresses = yield from self._parts(job_id)
+        for part in tuple(addresses):
+            locate = self._part_locator(job_id, part, addresses)
+            read_lines = Lines(Download(self._service, locate, address=addresses[part]))
             numbers = count(part.first_item)
             while lines := (yield from read_lines.read()):
                 for line in lines:
                     yield Emit((next(numbers), made_of(line)))
 
-    def _parts(self, job_id: str) -> Operation[builtins.list[_Part]]:
+    def _parts(self, job_id: str) -> Operation[dict[_Part, str]]:
+        """The addresses of the parts that are finished, in input order."""
         answer = yield from self._service.call("GET", f"{_path(job_id)}/results", query={"partial": "true"})
-        return [_Part(part["first_item"], part["items"], part["download_url"]) for part in answer.json()["parts"]]
+        return {_Part(part["first_item"], part["items"]): part["download_url"] for part in answer.json()["parts"]}
 
-    def _part_locator(self, job_id: str, part: _Part) -> Callable[[], Operation[str]]:
-        addresses = [part.download_url]
-
+    def _part_locator(self, job_id: str, part: _Part, addresses: dict[_Part, str]) -> Callable[[], Operation[str]]:
         def locate() -> Operation[str]:
-            if addresses:
-                return addresses.pop()
-            for found in (yield from self._parts(job_id)):
-                if (found.first_item, found.items) == (part.first_item, part.items):
-                    return found.download_url
-            raise ResultsChangedError("A part of the results is no longer there; read them again from the start")
+            found = yield from self._parts(job_id)
+            if part not in found:
+                raise ResultsChangedError("A part of the results is no longer there; read them again from the start")
+            # For the parts that follow too, whose addresses are as old.
+            addresses.update(found)
+            return found[part]
 
         return locate
 
@@ -260,7 +261,6 @@ def require_size(size: int) -> None:
 class _Part:
     first_item: int
     items: int
-    download_url: str
 
 
 def _result(line: bytes) -> Result:

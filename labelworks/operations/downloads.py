@@ -17,6 +17,8 @@ from labelworks.progress import ProgressCallback, Transfer
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _SAFE_ETAG = re.compile(r'"([A-Za-z0-9-]+)"')
+# An address that has expired is a 403 to S3, and a 400 where what it was signed with has.
+_EXPIRED_STATUSES = frozenset({400, 403})
 _RESTARTS = 3
 
 Locate = Callable[[], Operation[str]]
@@ -25,13 +27,23 @@ Locate = Callable[[], Operation[str]]
 class Download:
     """One object, read from ``position`` on. A broken connection is taken up where it broke.
 
-    ``locate`` gives the object's address, anew for every connection, since presigned addresses expire. Retries are
+    ``locate`` gives the object's address, anew for every connection, since presigned addresses expire. ``address`` is
+    one that was given before: the first connection tries it, and where it has expired, asks for another. Retries are
     counted from the last byte that arrived, so that a slow, shaky line ends in the whole object all the same.
     """
 
-    def __init__(self, service: Service, locate: Locate, *, position: int = 0, etag: str | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        locate: Locate,
+        *,
+        address: str | None = None,
+        position: int = 0,
+        etag: str | None = None,
+    ) -> None:
         self._service = service
         self._locate = locate
+        self._address = address
         self._connected = False
         self._failures = 0
         self._skip = 0
@@ -42,7 +54,8 @@ class Download:
     def open(self) -> Operation[None]:
         """Connect, so that ``etag`` and ``size`` are known. Raises what ``read`` raises."""
         while not self._connected:
-            url = yield from self._locate()
+            known, self._address = self._address, None
+            url = known or (yield from self._locate())
             try:
                 answer = yield from open_body(self._request(url))
             except APIConnectionError as error:
@@ -50,6 +63,8 @@ class Download:
                 continue
             if answer.ok:
                 self._accept(answer)
+            elif known and answer.status in _EXPIRED_STATUSES:
+                continue
             elif answer.status == 416:
                 raise ResultsChangedError("The results are shorter than the part of them that was read before")
             else:

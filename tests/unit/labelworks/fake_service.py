@@ -75,6 +75,7 @@ class FakeService:
         self.storage_answers.set()
         self.account = FakeAccount()
         self._keys: dict[str, str] = {}
+        self._signature = 0
 
     def misbehave(self, when: str, **how: Any) -> None:
         """The next matching request goes wrong; one call for each."""
@@ -87,6 +88,10 @@ class FakeService:
         job = Job(f"batch_{len(self.jobs):016}", {"labels": ["a"]}, status="completed", results=results)
         self.jobs[job.job_id] = job
         return job
+
+    def expire_addresses(self) -> None:
+        """The storage refuses the addresses of parts that were given until now."""
+        self._signature += 1
 
     def answer(self, request: Seen) -> tuple[int, dict[str, str], bytes]:
         if request.path.startswith("/storage/"):
@@ -141,7 +146,7 @@ class FakeService:
         for first in range(0, len(lines), 2):
             part = Job(f"{job.job_id}-{first}", job.task, results=b"".join(lines[first : first + 2]))
             self.parts[part.job_id] = part
-            url = f"{self.url}/storage/{part.job_id}?signature=x"
+            url = f"{self.url}/storage/{part.job_id}?signature={self._signature}"
             parts.append({"first_item": first, "items": len(lines[first : first + 2]), "download_url": url})
         return parts[:1] + parts[2:]
 
@@ -193,7 +198,10 @@ class FakeService:
                 return _xml(403, "AccessDenied", "The form is not the one that was asked for")
             self.jobs[fields[0][1].decode()].upload = fields[-1][1]
             return 204, {}, b""
-        job = (self.jobs | self.parts)[request.path.partition("?")[0].removeprefix("/storage/")]
+        name, _, signature = request.path.removeprefix("/storage/").partition("?signature=")
+        if signature not in ("x", str(self._signature)):
+            return _xml(403, "AccessDenied", "Request has expired")
+        job = (self.jobs | self.parts)[name]
         headers = {"ETag": job.etag, "Accept-Ranges": "bytes"}
         wanted = request.headers["Range"]
         stale = self.honours_if_range and request.headers["If-Range"] not in (None, job.etag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -146,8 +147,32 @@ def test_partial_results_come_with_the_numbers_of_their_items(perform: Perform, 
     assert perform("batches.raw_partial_results")(job.job_id)[3] == (5, json.dumps(LINES[5]).encode())
 
 
-def test_a_part_whose_address_has_expired_is_asked_for_anew(perform: Perform, service: FakeService) -> None:
+@pytest.mark.parametrize("expired", [{"status": 403}, {"status": 400}, {"lose_answer": True}])
+def test_a_part_whose_address_has_expired_is_asked_for_anew(
+    perform: Perform, service: FakeService, expired: dict[str, Any]
+) -> None:
     job = service.add_completed(RESULTS[: RESULTS.index(b"\n") + 1])
-    service.misbehave("GET /storage", lose_answer=True)
+    service.misbehave("GET /storage", **expired)
     assert [item for item, _ in perform("batches.partial_results")(job.job_id)] == [0]
+    assert len(service.requests_to("partial=true")) == 2
+
+
+def test_parts_that_follow_one_whose_address_has_expired_have_new_addresses(
+    client: Labelworks, service: FakeService
+) -> None:
+    job = service.add_completed(b"".join(json.dumps(line).encode() + b"\n" for line in LINES[:40]))
+    results = client.batches.partial_results(job.job_id)
+    next(results)
+    service.expire_addresses()
+    assert [item for item, _ in results] == [1, *range(4, 40)]
+    assert len(service.requests_to("partial=true")) == 2
+    assert len(service.requests_to("GET /storage")) == 20
+
+
+def test_a_new_address_that_is_refused_too_is_an_error(perform: Perform, service: FakeService) -> None:
+    job = service.add_completed(RESULTS)
+    for _ in range(2):
+        service.misbehave("GET /storage", status=403)
+    with pytest.raises(StorageError):
+        perform("batches.partial_results")(job.job_id)
     assert len(service.requests_to("partial=true")) == 2
