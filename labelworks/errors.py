@@ -98,6 +98,10 @@ class ServerError(APIStatusError):
     """500 and over, or a 404 of a proxy that has no service behind it: the service failed, or cannot take calls now."""
 
 
+class UnexpectedAnswerError(APIStatusError):
+    """2xx, but not what the service answers: ``base_url`` names something else, or a proxy answered in its place."""
+
+
 class StorageError(APIStatusError):
     """The storage that files are uploaded to and downloaded from refused."""
 

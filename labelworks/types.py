@@ -55,6 +55,13 @@ class _FromJson:
         known = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: _value(known[name], value) for name, value in answer.items() if name in known})
 
+    @classmethod
+    def list_from_json(cls, answer: Sequence[Mapping[str, Any]]) -> list[Self]:
+        """Read a list of them. Raises TypeError for what is none."""
+        if not isinstance(answer, list):
+            raise TypeError(f"{type(answer).__name__} is no list")
+        return [cls.from_json(entry) for entry in answer]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedBatch(_FromJson):

@@ -31,12 +31,12 @@ class KeyOperations:
         wanted = {"name": name, "expires_at": expires_at and expires_at.isoformat(), "account": account}
         body = {field: value for field, value in wanted.items() if value is not None}
         answer = yield from self._service.call("POST", "/v1/keys", json=body, at_most_once=True)
-        return CreatedKey.from_json(answer.json())
+        return answer.read(CreatedKey.from_json)
 
     def list(self, *, account: str | None = None) -> Operation[builtins.list[Key]]:
         """The account's keys without their secrets, oldest first."""
         answer = yield from self._service.call("GET", "/v1/keys", query={"account": account})
-        return [Key.from_json(entry) for entry in answer.json()]
+        return answer.read(Key.list_from_json)
 
     def revoke(self, key_id: str, *, account: str | None = None) -> Operation[None]:
         """Revoke a key; it stops working within seconds. Raises ConflictError for the account's last one."""
@@ -66,7 +66,7 @@ class UsageOperations:
         """
         days = {"from": _day(first), "to": _day(last)}
         answer = yield from self._service.call("GET", "/v1/usage", query={**days, "account": account})
-        return UsageReport.from_json(answer.json())
+        return answer.read(UsageReport.from_json)
 
 
 def _day(told: date | str | None) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from os import PathLike
 from pathlib import Path
-from typing import IO, BinaryIO, TypeVar, Unpack, cast
+from typing import IO, Any, BinaryIO, TypeVar, Unpack, cast
 from urllib.parse import quote
 
 from labelworks.errors import (
@@ -52,7 +52,7 @@ class BatchOperations:
     def create(self, **task: Unpack[Task]) -> Operation[CreatedBatch]:
         """Create a job. What the arguments mean: ``labelworks.types.Task``."""
         answer = yield from self._service.call("POST", "/v1/batch", json=task, once=True)
-        return CreatedBatch.from_json(answer.json())
+        return answer.read(CreatedBatch.from_json)
 
     def upload(
         self,
@@ -92,7 +92,7 @@ class BatchOperations:
     def list(self) -> Operation[builtins.list[BatchSummary]]:
         """The account's 20 newest jobs, newest first."""
         answer = yield from self._service.call("GET", "/v1/batch")
-        return [BatchSummary.from_json(entry) for entry in answer.json()]
+        return answer.read(BatchSummary.list_from_json)
 
     def cancel(self, job_id: str) -> Operation[Batch]:
         """Stop a job that is processing; it ends as failed, and can be started again where it was.
@@ -211,7 +211,7 @@ class BatchOperations:
 
     def _state(self, job_id: str, *, until: float | None = None) -> Operation[Batch]:
         answer = yield from self._service.call("GET", _path(job_id), until=until)
-        return Batch.from_json(answer.json())
+        return answer.read(Batch.from_json)
 
     def _partial(self, job_id: str, made_of: Callable[[bytes], T]) -> Stream[tuple[int, T]]:
         addresses = yield from self._parts(job_id)
@@ -226,7 +226,7 @@ class BatchOperations:
     def _parts(self, job_id: str) -> Operation[dict[_Part, str]]:
         """The addresses of the parts that are finished, in input order."""
         answer = yield from self._service.call("GET", f"{_path(job_id)}/results", query={"partial": "true"})
-        return {_Part(part["first_item"], part["items"]): part["download_url"] for part in answer.json()["parts"]}
+        return answer.read(_part_addresses)
 
     def _part_locator(self, job_id: str, part: _Part, addresses: dict[_Part, str]) -> Callable[[], Operation[str]]:
         def locate() -> Operation[str]:
@@ -245,8 +245,7 @@ class BatchOperations:
     def _locator(self, job_id: str) -> Callable[[], Operation[str]]:
         def locate() -> Operation[str]:
             answer = yield from self._service.call("GET", f"{_path(job_id)}/results")
-            url: str = answer.json()["download_url"]
-            return url
+            return answer.read(_download_url)
 
         return locate
 
@@ -261,6 +260,15 @@ def require_size(size: int) -> None:
 class _Part:
     first_item: int
     items: int
+
+
+def _part_addresses(answer: Mapping[str, Any]) -> dict[_Part, str]:
+    return {_Part(part["first_item"], part["items"]): _download_url(part) for part in answer["parts"]}
+
+
+def _download_url(answer: Mapping[str, Any]) -> str:
+    url: str = answer["download_url"]
+    return url
 
 
 def _result(line: bytes) -> Result:

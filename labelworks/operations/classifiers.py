@@ -24,17 +24,17 @@ class ClassifierOperations:
         What the arguments mean: ``labelworks.types.Task``. Raises ValidationError for a name or a task that is none.
         """
         answer = yield from self._service.call("POST", "/v1/classifiers", json={"name": name, **task}, once=True)
-        return Classifier.from_json(answer.json())
+        return answer.read(Classifier.from_json)
 
     def list(self) -> Operation[builtins.list[ClassifierSummary]]:
         """The account's classifiers, by name."""
         answer = yield from self._service.call("GET", "/v1/classifiers")
-        return [ClassifierSummary.from_json(entry) for entry in answer.json()]
+        return answer.read(ClassifierSummary.list_from_json)
 
     def retrieve(self, name: str, *, version: int | None = None) -> Operation[Classifier]:
         """A classifier's newest version, or the one that is asked for. Raises NotFoundError."""
         answer = yield from self._service.call("GET", _path(name), query={"version": version})
-        return Classifier.from_json(answer.json())
+        return answer.read(Classifier.from_json)
 
     def with_mode(self, task: Task) -> Operation[Task]:
         """The task with the mode that it will have, and with its classifier pinned where that says which."""

@@ -12,7 +12,11 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Generic, Self, TypeAlias, TypeVar
 
+from labelworks.errors import UnexpectedAnswerError
+
 T = TypeVar("T")
+
+_SHOWN_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ class Answer:
     """An HTTP answer. ``content`` is empty where the body is still to be read (``Open``).
 
     ``repeated``: an earlier attempt got no answer, or one that says that the service may have carried the request out
-    before.
+    before. ``url`` is what was asked, without its query.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes = b""
     repeated: bool = False
+    url: str = ""
 
     @property
     def ok(self) -> bool:
@@ -52,6 +57,19 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. Raises ValueError where it is something else."""
         return json.loads(self.content)
+
+    def read(self, parse: Callable[[Any], T]) -> T:
+        """What ``parse`` makes of the body's JSON. Raises UnexpectedAnswerError where it is something else."""
+        try:
+            return parse(self.json())
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            begins = repr(self.content[:_SHOWN_BYTES].decode("utf-8", "replace"))
+            raise UnexpectedAnswerError(
+                f"{self.url} gave an answer that is not the service's: {begins}; base_url may name something else",
+                status=self.status,
+                request_id=self.headers.get("x-request-id"),
+                repeated=self.repeated,
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, Unpack
 
 from labelworks.operations.effects import Operation
 from labelworks.operations.service import Service
 from labelworks.types import PreviewResult, PreviewTask
+
+T = TypeVar("T")
 
 
 class PreviewOperations:
@@ -18,22 +20,30 @@ class PreviewOperations:
 
     def classify(self, text: str, **task: Unpack[PreviewTask]) -> Operation[PreviewResult]:
         """The one best label of a text. What the arguments mean: ``labelworks.types.Task``."""
-        return PreviewResult.from_json((yield from self._answer("/v1/classify", text=text, **task)))
+        return (yield from self._answer("/v1/classify", _result, text=text, **task))
 
     def tag(self, text: str, **task: Unpack[PreviewTask]) -> Operation[PreviewResult]:
         """Every label of a text at or over ``threshold``, which is 0.5 here if not given, best first."""
-        return PreviewResult.from_json((yield from self._answer("/v1/tag", text=text, **task)))
+        return (yield from self._answer("/v1/tag", _result, text=text, **task))
 
     def classify_batch(self, texts: Iterable[str], **task: Unpack[PreviewTask]) -> Operation[list[PreviewResult]]:
         """``classify`` of up to 1,000 texts, in their order. A text that cannot be classified has an ``error``."""
-        answer = yield from self._answer("/v1/classify/batch", texts=list(texts), **task)
-        return [PreviewResult.from_json(entry) for entry in answer["results"]]
+        return (yield from self._answer("/v1/classify/batch", _results, texts=list(texts), **task))
 
     def tag_batch(self, texts: Iterable[str], **task: Unpack[PreviewTask]) -> Operation[list[PreviewResult]]:
         """``tag`` of up to 1,000 texts, in their order. A text that cannot be classified has an ``error``."""
-        answer = yield from self._answer("/v1/tag/batch", texts=list(texts), **task)
-        return [PreviewResult.from_json(entry) for entry in answer["results"]]
+        return (yield from self._answer("/v1/tag/batch", _results, texts=list(texts), **task))
 
-    def _answer(self, path: str, **body: Any) -> Operation[Any]:
+    def _answer(self, path: str, parse: Callable[[Any], T], **body: Any) -> Operation[T]:
         answer = yield from self._service.call("POST", path, json=body)
-        return answer.json()
+        return answer.read(parse)
+
+
+def _result(answer: Mapping[str, Any]) -> PreviewResult:
+    if not answer.keys() & {"label", "labels", "error"}:
+        raise KeyError("label")
+    return PreviewResult.from_json(answer)
+
+
+def _results(answer: Mapping[str, Any]) -> list[PreviewResult]:
+    return [_result(entry) for entry in answer["results"]]

@@ -116,7 +116,7 @@ def answered(
             logger.info("%s; next attempt in %.1f s", error, delay)
         else:
             if answer.ok:
-                return replace(answer, repeated=repeated)
+                return replace(answer, repeated=repeated, url=_named(request)[1])
             after = policy.delay_after(answer, retries, storage=storage, repeatable=repeatable)
             failure = status_error(replace(answer, repeated=repeated), storage=storage)
             if after is None or (at_most_once and answer.status in _LOST_STATUSES):

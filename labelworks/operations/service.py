@@ -37,6 +37,8 @@ class Service:
     ) -> Operation[Answer]:
         """The answer to an authenticated call, after retries. Raises APIStatusError or APIConnectionError.
 
+        A good one is JSON or empty; another is an UnexpectedAnswerError.
+
         What is None in ``query`` is left out. ``once``: the service is to carry it out once, however often it is
         repeated; ``at_most_once``: it cannot, so the call is not repeated where it may have been carried out.
         ``until``: as of ``answered``.
@@ -47,4 +49,7 @@ class Service:
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         url = f"{self.base_url}{path}?{asked}" if asked else f"{self.base_url}{path}"
         request = Request(method, url, headers, json=json, timeout=self.timeout)
-        return (yield from answered(request, self.retries, at_most_once=at_most_once, until=until))
+        answer = yield from answered(request, self.retries, at_most_once=at_most_once, until=until)
+        if answer.content:
+            answer.read(lambda body: body)
+        return answer
