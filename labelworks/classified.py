@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from labelworks.errors import InputError
-from labelworks.inputs import item_lines
+from labelworks.inputs import item_lines, json_of
 from labelworks.types import Batch, Result
 
 ItemT = TypeVar("ItemT")
@@ -56,10 +55,10 @@ class Classified(Generic[ItemT_co]):
 
 
 def read_results(path: Path) -> Iterator[Result]:
-    """The results of a downloaded result file."""
+    """The results of a downloaded result file. An id of more digits than Python reads is a string."""
     with path.open("rb") as file:
         for line in item_lines(file):
-            yield Result.from_json(json.loads(line))
+            yield Result.from_json(json_of(line))
 
 
 def is_frame(data: object) -> bool:

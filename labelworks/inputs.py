@@ -40,6 +40,8 @@ _PARQUET_ROWS = 8192
 _ID_FIELDS = ("id", "custom_id")
 _NAMED_FIELDS = 20
 _NULL = "null"
+# Which of them is raised depends on the column's type, and on what is installed.
+_NO_PYTHON_VALUE = (ArithmeticError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 _GZIP_ADVICE = "; compress it again, or take .gz off its name where it is not compressed"
 
 
@@ -74,7 +76,10 @@ class InputFile:
             self.path.open("rb").close()
 
     def items(self) -> Iterator[dict[str, Any] | None]:
-        """Every item's fields in file order; None for a line that is not a JSON object. CSV has strings alone."""
+        """Every item's fields in file order; None for a line that is not a JSON object. CSV has strings alone.
+
+        A value that Python has no type for is None, such as a time beyond the year 9999.
+        """
         if self.format == "ndjson":
             for line in self._lines():
                 if is_item(line):
@@ -145,11 +150,14 @@ class InputFile:
         from pyarrow import binary, csv, string
 
         delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in self.path.suffixes] else ","
-        names = self._csv_header(delimiter)
+        names, header_rows = self._csv_header(delimiter)
         sent = (*_ID_FIELDS, self.text_field)
         batches = csv.open_csv(
             self.path,
-            read_options=csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+            # Named here, since pyarrow cannot tell a name that is not UTF-8.
+            read_options=csv.ReadOptions(
+                block_size=_CSV_BLOCK_BYTES, column_names=names, skip_rows_after_names=header_rows
+            ),
             parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             # All as it was typed: a type guessed from the first block need not hold in the next. What nobody sends is
             # not checked either.
@@ -166,17 +174,19 @@ class InputFile:
                     for name, value in row.items()
                 }
 
-    def _csv_header(self, delimiter: str) -> list[str]:
+    def _csv_header(self, delimiter: str) -> tuple[list[str], int]:
+        """The columns' names, and how many rows there are before the first item's, blank ones too."""
         with self._open() as file, TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as text:
             # In pieces, since a file that is no CSV may have no line end at all.
             pieces = iter(partial(text.readline, _CSV_BLOCK_BYTES), "")
             try:
-                names = next((row for row in csv_reader(pieces, delimiter=delimiter) if row), None)
+                rows = enumerate(csv_reader(pieces, delimiter=delimiter), 1)
+                found = next(((row, number) for number, row in rows if row), None)
             except CsvError as error:
                 raise InputError(f"{self.path.name} is not CSV: {error}") from error
-        if names is None:
+        if found is None:
             raise InputError(f"{self.path.name} is empty; its first line must name the columns")
-        return names
+        return found
 
     def _parquet_rows(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
         from pyarrow.parquet import ParquetFile
@@ -184,7 +194,8 @@ class InputFile:
         with ParquetFile(self.path) as file:
             chosen = self._chosen(file.schema_arrow.names, columns)
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=chosen):
-                yield from batch.to_pylist()
+                values = (_python_values(column) for column in batch.columns)
+                yield from (dict(zip(batch.schema.names, row, strict=True)) for row in zip(*values, strict=True))
 
     def _chosen(self, names: list[str], columns: tuple[str, ...] | None) -> list[str] | None:
         """Those of the columns that the file has; None for all. Raises InputError unless one holds the texts."""
@@ -222,6 +233,37 @@ def _unmarked_lines(file: BinaryIO) -> Iterator[bytes]:
         yield line if number else line.removeprefix(_BOM)
 
 
+def json_of(line: bytes) -> Any:
+    """The value of a JSON text, in which an integer of more digits than Python reads is a string. Raises ValueError."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return json.loads(line, parse_int=_int_or_digits)
+
+
+def _int_or_digits(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+def _python_values(column: Any) -> list[Any]:
+    """The values of a column of Arrow; None for one that Python has no type for, such as a time after 9999."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except _NO_PYTHON_VALUE:
+        return [_python_value(value) for value in column]
+    return values
+
+
+def _python_value(value: Any) -> Any:
+    try:
+        return value.as_py()
+    except _NO_PYTHON_VALUE:
+        return None
+
+
 class _AsWritten(str):
     """A number of a JSON text, digit for digit."""
 
@@ -230,7 +272,7 @@ class _AsWritten(str):
 
 def _object(line: bytes, numbers: type[_AsWritten] | None = None) -> dict[str, Any] | None:
     try:
-        item = json.loads(line, parse_int=numbers, parse_float=numbers)
+        item = json.loads(line, parse_int=numbers, parse_float=numbers) if numbers else json_of(line)
     except (ValueError, RecursionError):
         return None
     return item if isinstance(item, dict) else None

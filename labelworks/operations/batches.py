@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from labelworks.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
+from labelworks.inputs import json_of
 from labelworks.operations.downloads import Download, Lines, download_file
 from labelworks.operations.effects import Emit, Operation, Request, Stream, now, sleep
 from labelworks.operations.retries import PASSING_ERRORS, answered
@@ -272,7 +272,7 @@ def _download_url(answer: Mapping[str, Any]) -> str:
 
 
 def _result(line: bytes) -> Result:
-    return Result.from_json(json.loads(line))
+    return Result.from_json(json_of(line))
 
 
 def _path(job_id: str) -> str:

@@ -56,9 +56,10 @@ class ClassifyOperations:
 
         Iterate over what is returned for (fields of the item, Result). ``out`` keeps the result file, whose line N
         answers item N; without it the file is removed with what is returned. The item is None for a line that is
-        not a JSON object; the fields of a CSV row are strings. Raises what ``create``, ``upload``, ``start``, ``wait``
-        and ``download`` of ``client.batches`` raise, with a note that names the job, and InputError for a file that
-        cannot be read or an ``out`` that cannot be written or is that file.
+        not a JSON object; the fields of a CSV row are strings, and a field that Python has no type for is None. Raises
+        what ``create``, ``upload``, ``start``, ``wait`` and ``download`` of ``client.batches`` raise, with a note that
+        names the job, and InputError for a file that cannot be read or an ``out`` that cannot be written or is that
+        file.
         """
         file = InputFile(Path(path), text_field)
         file.require_readable()

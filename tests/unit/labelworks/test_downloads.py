@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelworks import Labelworks
+from labelworks.classified import read_results
 from labelworks.errors import APIConnectionError, ResultsChangedError, StorageError
 from tests.unit.labelworks.conftest import Perform
 from tests.unit.labelworks.fake_service import FakeService
@@ -46,6 +47,16 @@ def test_results_are_the_same_wherever_connections_break(
         service.misbehave("GET /storage", cut_after=cut)
     job = service.add_completed(RESULTS)
     assert [result.id for result in client.batches.results(job.job_id)] == [line["id"] for line in LINES]
+
+
+def test_an_id_of_more_digits_than_python_reads_is_a_string(
+    perform: Perform, service: FakeService, tmp_path: Path
+) -> None:
+    line = b'{"id":%b,"custom_id":7,"label":"a","confidence":0.5,"tokens":1}\n' % (b"9" * 5000)
+    job = service.add_completed(line)
+    path = perform("batches.download")(job.job_id, tmp_path / "out.ndjson")
+    for results in (perform("batches.results")(job.job_id), read_results(path)):
+        assert [(result.id, result.custom_id) for result in results] == [("9" * 5000, 7)]
 
 
 def test_retries_count_from_the_last_byte_that_arrived(

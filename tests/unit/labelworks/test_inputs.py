@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -98,6 +99,41 @@ def test_a_column_that_nobody_sends_may_hold_anything(tmp_path: Path) -> None:
     assert last == {"id": "8", "text": "last", "stars": "many \ufffd"}
 
 
+def test_a_column_that_nobody_sends_may_be_named_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(b'\n"in two\nlines",text,Gr\xf6\xdfe\n1,hello,3\n\n2,last,4\n')
+    assert list(map(json.loads, converted(InputFile(path)))) == [{"text": "hello"}, {"text": "last"}]
+    assert [list(item.items()) for item in InputFile(path).items() if item] == [
+        [("in two\nlines", "1"), ("text", "hello"), ("Gr\ufffd\ufffde", "3")],
+        [("in two\nlines", "2"), ("text", "last"), ("Gr\ufffd\ufffde", "4")],
+    ]
+
+
+@pytest.mark.parametrize("name", ["id", "at"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 2**58], pa.timestamp("us")),
+        pa.array([0, 2**30], pa.date32()),
+        pa.array([0, 2**62], pa.duration("s")),
+        pa.array([0, 1], pa.timestamp("s", "Mars/Olympus")),
+        pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")),
+    ],
+)
+def test_a_value_that_python_cannot_hold_is_none(tmp_path: Path, column: Any, name: str) -> None:
+    path = tmp_path / "in.parquet"
+    parquet.write_table(pa.table({"text": ["one", "two"], name: column}), path)
+    assert [json.loads(line)["text"] for line in converted(InputFile(path))] == ["one", "two"]
+    *_, second = InputFile(path).items()
+    assert second == {"text": "two", name: None}
+
+
+def test_a_number_of_more_digits_than_python_reads_is_a_string_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_text(f'{{"id": {"9" * 5000}, "n": 1, "text": "x"}}\n{"9" * 5000}\n')
+    assert list(InputFile(path).items()) == [{"id": "9" * 5000, "n": 1, "text": "x"}, None]
+
+
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
 def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -107,7 +143,7 @@ def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path: Pa
         else:
             parquet.write_table(pa.table([pa.array(["x"])] * len(columns), names=columns), path)
         if "n" in columns:
-            assert len(converted(InputFile(path))) == 1
+            assert len(converted(InputFile(path))) == len(list(InputFile(path).items())) == 1
         else:
             with pytest.raises(InputError, match=rf"{name} has 2 columns '{columns[-1]}'"):
                 converted(InputFile(path))
