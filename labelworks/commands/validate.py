@@ -107,6 +107,9 @@ def _model_counter() -> CountTokens | None:
         settings = Settings()
     try:
         return token_counter_for(settings, settings.default_model).count
+    except ImportError:
+        # The engines import what they run on only now.
+        return None
     except ModelError as error:
         say(f"Tokens are estimated from the texts' length: {error}")
         return None
