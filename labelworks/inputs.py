@@ -18,6 +18,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
+from labelworks.columns import as_text, may_hold_texts, python_values
 from labelworks.errors import InputError
 
 Format = Literal["ndjson", "csv", "parquet"]
@@ -40,8 +41,6 @@ _PARQUET_ROWS = 8192
 _ID_FIELDS = ("id", "custom_id")
 _NAMED_FIELDS = 20
 _NULL = "null"
-# Which of them is raised depends on the column's type, and on what is installed.
-_NO_PYTHON_VALUE = (ArithmeticError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 _GZIP_ADVICE = "; compress it again, or take .gz off its name where it is not compressed"
 
 
@@ -193,9 +192,29 @@ class InputFile:
 
         with ParquetFile(self.path) as file:
             chosen = self._chosen(file.schema_arrow.names, columns)
+            kind = file.schema_arrow.field(self.text_field).type
+            if not may_hold_texts(kind):
+                raise InputError(
+                    f"{self.path.name}: column {self.text_field!r} is of type {kind}; texts must be strings"
+                )
+            rows = 0
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=chosen):
-                values = (_python_values(column) for column in batch.columns)
+                values = (
+                    self._texts(column, rows) if name == self.text_field else python_values(column)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                )
                 yield from (dict(zip(batch.schema.names, row, strict=True)) for row in zip(*values, strict=True))
+                rows += batch.num_rows
+
+    def _texts(self, column: Any, rows: int) -> list[Any]:
+        """The values of a piece of the texts' column, which has so many rows before it."""
+        texts = []
+        for row, value in enumerate(column, rows + 1):
+            try:
+                texts.append(as_text(value.as_py()))
+            except UnicodeDecodeError as error:
+                raise InputError(f"{self.path.name}: the text of row {row:,} is not UTF-8: {error}") from error
+        return texts
 
     def _chosen(self, names: list[str], columns: tuple[str, ...] | None) -> list[str] | None:
         """Those of the columns that the file has; None for all. Raises InputError unless one holds the texts."""
@@ -220,10 +239,16 @@ def is_item(line: bytes) -> bool:
 
 
 def write_items(items: Iterable[Mapping[Any, Any]], target: Path, text_field: str) -> None:
-    """Write a line an item, with its text and its ids alone, for the service to answer. Raises InputError for none."""
+    """Write a line an item, with its text and its ids alone, for the service to answer.
+
+    Raises InputError for no item, and for a text of bytes that are not UTF-8.
+    """
     with target.open("wb") as out:
-        for item in items:
-            out.write(_item_line(item, text_field))
+        for number, item in enumerate(items, 1):
+            try:
+                out.write(_item_line(item, text_field))
+            except UnicodeDecodeError as error:
+                raise InputError(f"Text {number:,} is bytes that are not UTF-8: {error}; pass a string") from error
     if not target.stat().st_size:
         raise InputError("There are no texts to classify; pass one at least")
 
@@ -246,22 +271,6 @@ def _int_or_digits(digits: str) -> int | str:
         return int(digits)
     except ValueError:
         return digits
-
-
-def _python_values(column: Any) -> list[Any]:
-    """The values of a column of Arrow; None for one that Python has no type for, such as a time after 9999."""
-    try:
-        values: list[Any] = column.to_pylist()
-    except _NO_PYTHON_VALUE:
-        return [_python_value(value) for value in column]
-    return values
-
-
-def _python_value(value: Any) -> Any:
-    try:
-        return value.as_py()
-    except _NO_PYTHON_VALUE:
-        return None
 
 
 class _AsWritten(str):
@@ -290,7 +299,7 @@ def _item_json(item: Mapping[Any, Any], text_field: str, *, ascii_only: bool) ->
     ids = ((name, _json(item.get(name), ascii_only)) for name in _ID_FIELDS)
     members = [f'"{name}": {value}' for name, value in ids if value != _NULL]
     if text_field in item:
-        members.append(f'"text": {_json(item[text_field], ascii_only)}')
+        members.append(f'"text": {_json(as_text(item[text_field]), ascii_only)}')
     return f"{{{', '.join(members)}}}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_the_ids_of_items_are_sent_and_in_their_results(perform: Perform, kind: 
         ("a", 7, None),
         ("a", None, None),
     ]
+
+
+def test_a_text_of_bytes_is_the_string_that_they_hold(perform: Perform, service: FakeService) -> None:
+    frame = pd.DataFrame({"text": ["n\u00e9e two".encode(), b"three", None]})
+    assert perform("classify")(frame, labels=["a"])["label"].tolist()[:2] == ["a", "a"]
+    pairs = perform("classify")([{"text": b"three"}], labels=["a"])
+    assert [(item, result.label) for item, result in pairs] == [({"text": b"three"}, "a")]
+    uploads = [json.loads(job.upload.splitlines()[0])["text"] for job in service.jobs.values()]
+    assert uploads == ["n\u00e9e two", "three"]
+
+
+def test_a_text_of_bytes_that_are_not_utf8_is_refused_before_a_job_is_made(
+    perform: Perform, service: FakeService
+) -> None:
+    with pytest.raises(InputError, match="Text 2 is bytes that are not UTF-8"):
+        perform("classify")(pd.DataFrame({"text": [b"one", b"Gr\xf6\xdfe"]}), labels=["a"])
+    assert not service.seen
 
 
 def test_temporary_files_live_as_long_as_the_iteration_and_no_longer(

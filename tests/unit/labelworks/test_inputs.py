@@ -134,6 +134,50 @@ def test_a_number_of_more_digits_than_python_reads_is_a_string_of_them(tmp_path:
     assert list(InputFile(path).items()) == [{"id": "9" * 5000, "n": 1, "text": "x"}, None]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.binary(),
+        pa.large_binary(),
+        pa.binary(3),
+        pa.binary_view(),
+        pa.large_string(),
+        pa.dictionary("i4", "string"),
+        pa.json_(),
+    ],
+)
+def test_a_text_may_be_of_any_type_that_holds_strings(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "in.parquet"
+    parquet.write_table(pa.table({"text": pa.array(["n\u00e9", None, "two"]).cast(kind)}), path)
+    assert [json.loads(line)["text"] for line in converted(InputFile(path))] == ["n\u00e9", None, "two"]
+    assert [item and item["text"] for item in InputFile(path).items()] == ["n\u00e9", None, "two"]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.string()])
+def test_a_text_that_is_not_utf8_is_refused_by_its_row(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "in.parquet"
+    texts = pa.array([b"x"] * 8192 + [b"Gr\xf6\xdfe"]).cast(kind, safe=False)
+    parquet.write_table(pa.table({"text": texts}), path)
+    with pytest.raises(InputError, match=r"in\.parquet: the text of row 8,193 is not UTF-8: .* 0xf6"):
+        converted(InputFile(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (pa.int64(), "int64"),
+        (pa.list_(pa.string()), "list<element: string>"),
+        (pa.dictionary("i4", "i8"), "int64"),
+        (pa.timestamp("us"), r"timestamp\[us\]"),
+    ],
+)
+def test_a_column_that_holds_no_texts_is_refused_by_its_type(tmp_path: Path, kind: pa.DataType, name: str) -> None:
+    path = tmp_path / "in.parquet"
+    parquet.write_table(pa.table({"text": pa.array([None], kind)}), path)
+    with pytest.raises(InputError, match=rf"in\.parquet: column 'text' is of type {name}; texts must be strings"):
+        converted(InputFile(path))
+
+
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
 def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
