@@ -146,13 +146,15 @@ class InputFile:
             raise InputError(f"{self.path.name} cannot be read: {error}") from error
 
     def _csv_rows(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
-        from pyarrow import binary, csv, string
+        from pyarrow import binary, csv, input_stream, string
 
         delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in self.path.suffixes] else ","
         names, header_rows = self._csv_header(delimiter)
         sent = (*_ID_FIELDS, self.text_field)
+        # Told here, since pyarrow knows .gz in small letters alone.
+        compression = "gzip" if self.path.suffix.lower() == ".gz" else None
         batches = csv.open_csv(
-            self.path,
+            input_stream(self.path, compression=compression),
             # Named here, since pyarrow cannot tell a name that is not UTF-8.
             read_options=csv.ReadOptions(
                 block_size=_CSV_BLOCK_BYTES, column_names=names, skip_rows_after_names=header_rows

@@ -178,6 +178,12 @@ def test_a_column_that_holds_no_texts_is_refused_by_its_type(tmp_path: Path, kin
         converted(InputFile(path))
 
 
+def test_the_ending_of_a_compressed_table_may_be_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "IN.CSV.GZ"
+    path.write_bytes(gzip.compress(b"text\nhello\n"))
+    assert converted(InputFile(path)) == [b'{"text": "hello"}']
+
+
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
 def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
