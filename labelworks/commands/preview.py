@@ -93,5 +93,9 @@ def _show(texts: list[str], results: list[PreviewResult]) -> None:
     table.add_column("labels")
     for text, result in zip(texts, results, strict=True):
         found = ", ".join(f"[cyan]{escape(each.label)}[/] {each.confidence:.2f}" for each in result.labels)
-        table.add_row(escape(text), f"[red]{escape(result.error.code)}[/]" if result.error else found or "[dim]none[/]")
+        # A terminal takes no half of a surrogate pair.
+        shown = text.encode("utf-8", "replace").decode()
+        table.add_row(
+            escape(shown), f"[red]{escape(result.error.code)}[/]" if result.error else found or "[dim]none[/]"
+        )
     print_table(table, markup=True)

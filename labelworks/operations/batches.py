@@ -29,6 +29,7 @@ from labelworks.operations.effects import Emit, Operation, Request, Stream, now,
 from labelworks.operations.retries import PASSING_ERRORS, answered
 from labelworks.operations.service import Service
 from labelworks.progress import CountedReads, Progress, ProgressCallback
+from labelworks.tasks import sendable
 from labelworks.types import Batch, BatchSummary, CreatedBatch, Result, Task
 
 T = TypeVar("T")
@@ -50,8 +51,8 @@ class BatchOperations:
         self._service = service
 
     def create(self, **task: Unpack[Task]) -> Operation[CreatedBatch]:
-        """Create a job. What the arguments mean: ``labelworks.types.Task``."""
-        answer = yield from self._service.call("POST", "/v1/batch", json=task, once=True)
+        """Create a job. What the arguments mean: ``labelworks.types.Task``. Raises InputError for other types."""
+        answer = yield from self._service.call("POST", "/v1/batch", json=sendable(task), once=True)
         return answer.read(CreatedBatch.from_json)
 
     def upload(

@@ -20,6 +20,7 @@ from labelworks.operations.classifiers import ClassifierOperations
 from labelworks.operations.downloads import require_writable
 from labelworks.operations.effects import Operation, work
 from labelworks.progress import ProgressCallback, shown_progress
+from labelworks.tasks import sendable
 from labelworks.types import Batch, Task
 
 logger = logging.getLogger("labelworks")
@@ -58,9 +59,10 @@ class ClassifyOperations:
         answers item N; without it the file is removed with what is returned. The item is None for a line that is
         not a JSON object; the fields of a CSV row are strings, and a field that Python has no type for is None. Raises
         what ``create``, ``upload``, ``start``, ``wait`` and ``download`` of ``client.batches`` raise, with a note that
-        names the job, and InputError for a file that cannot be read or an ``out`` that cannot be written or is that
-        file.
+        names the job, and InputError for a file that cannot be read, an ``out`` that cannot be written or is that
+        file, and an argument of another type than is sent.
         """
+        task = sendable(task)
         file = InputFile(Path(path), text_field)
         file.require_readable()
         if out is not None:
@@ -94,6 +96,7 @@ class ClassifyOperations:
             raise InputError(
                 f"One {type(items).__name__} was passed; expected a list of the texts or mappings to classify"
             )
+        task = sendable(task)
         folder = TemporaryDirectory(prefix="labelworks-")
         source, results = Path(folder.name, "input.ndjson"), Path(folder.name, "results.ndjson")
         spool = None if isinstance(items, Sequence) else Path(folder.name, "items")
@@ -118,7 +121,7 @@ class ClassifyOperations:
         They are ``label``, ``confidence``, ``tokens`` and ``error``, each with ``prefix`` before it; in ``multi``
         ``labels`` and ``confidences`` hold lists. Raises InputError where one of those exists already.
         """
-        task = yield from self._classifiers.with_mode(task)
+        task = yield from self._classifiers.with_mode(sendable(task))
         multi = task.get("mode") == "multi"
         names = ("labels", "confidences") if multi else ("label", "confidence")
         columns = [f"{prefix}{name}" for name in (*names, "tokens", "error")]

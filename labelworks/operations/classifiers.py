@@ -9,6 +9,7 @@ from urllib.parse import quote
 from labelworks.errors import InputError, NotFoundError
 from labelworks.operations.effects import Operation
 from labelworks.operations.service import Service
+from labelworks.tasks import sendable
 from labelworks.types import Classifier, ClassifierSummary, Task
 
 
@@ -21,9 +22,12 @@ class ClassifierOperations:
     def create(self, name: str, **task: Unpack[Task]) -> Operation[Classifier]:
         """Save a task under a name: version 1 of a new name, the next version of one that is there.
 
-        What the arguments mean: ``labelworks.types.Task``. Raises ValidationError for a name or a task that is none.
+        What the arguments mean: ``labelworks.types.Task``. Raises ValidationError for a name or a task that is none,
+        InputError for an argument of another type.
         """
-        answer = yield from self._service.call("POST", "/v1/classifiers", json={"name": name, **task}, once=True)
+        answer = yield from self._service.call(
+            "POST", "/v1/classifiers", json={"name": name, **sendable(task)}, once=True
+        )
         return answer.read(Classifier.from_json)
 
     def list(self) -> Operation[builtins.list[ClassifierSummary]]:

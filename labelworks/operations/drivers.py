@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import aclosing, closing
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, assert_never
@@ -252,15 +253,27 @@ def _with_return_annotation(method: MethodT, operation: Callable[..., Any], shap
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"method": request.method, "url": request.url, "headers": dict(request.headers)}
+    headers = dict(request.headers)
+    arguments: dict[str, Any] = {"method": request.method, "url": request.url, "headers": headers}
     if request.json is not None:
-        arguments["json"] = request.json
+        headers["Content-Type"] = "application/json"
+        arguments["content"] = _json(request.json)
     if request.file is not None:
         arguments["data"] = dict(request.form)
         arguments["files"] = {"file": ("input.ndjson", request.file, "application/x-ndjson")}
     if request.timeout is not None:
         arguments["timeout"] = request.timeout
     return arguments
+
+
+def _json(value: Any) -> bytes:
+    """As short as it can be, since the service limits the bytes."""
+    written = partial(json.dumps, value, separators=(",", ":"), allow_nan=False)
+    try:
+        return written(ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair: legal in an escape, impossible in UTF-8.
+        return written().encode()
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -425,6 +425,13 @@ def test_preview_answers_texts_or_the_beginning_of_a_file(labelworks: Command) -
     labelworks("preview", "--labels", "a", exit_code=2)
 
 
+def test_preview_shows_a_text_that_is_half_of_a_surrogate_pair(labelworks: Command) -> None:
+    Path("half.ndjson").write_text('{"text":"\\ud83d half"}\n{"text":"\u00fcmlaut"}\n')
+    shown = labelworks("preview", "--file", "half.ndjson", "--labels", "a").stdout
+    assert "? half" in shown
+    assert json.loads(labelworks.service.seen[-1].body)["texts"] == ["\ud83d half", "\u00fcmlaut"]
+
+
 @pytest.mark.parametrize(
     ("options", "path", "sent"),
     [
