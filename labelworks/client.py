@@ -126,6 +126,9 @@ class Labelworks:
 class AsyncLabelworks:
     """The same client for asyncio: every call is awaited, ``batches.results`` is iterated with ``async for``.
 
+    What is passed to ``classify`` is read in another thread. Pass a list of what only its own thread may read, such as
+    the rows of a cursor of sqlite3.
+
     async with AsyncLabelworks() as client:
         frame = await client.classify(frame, labels=["billing", "bug", "praise"])
     """

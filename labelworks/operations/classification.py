@@ -132,7 +132,7 @@ class ClassifyOperations:
             yield from work(partial(write_items, sent, source, text_field))
             batch = yield from self._classify_ndjson(source, results, progress, timeout, task)
             with _named(batch.job_id, _STARTED):
-                return joined_frame(frame, read_results(results), columns, multi=multi)
+                return (yield from work(lambda: joined_frame(frame, read_results(results), columns, multi=multi)))
 
     def _classify_ndjson(
         self, source: Path, results: Path, progress: ShowProgress, timeout: float | None, task: Task

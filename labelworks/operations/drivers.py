@@ -99,6 +99,10 @@ class _SyncExchange:
             steps.outcome = self._perform(effect)
         except httpx.TransportError as error:
             steps.failure = _connection_error(error)
+        except Exception as error:
+            if not isinstance(effect, Work):
+                raise
+            steps.failure = error
 
     def _perform(self, effect: Effect | Emit[Any]) -> Any:
         match effect:
@@ -146,6 +150,10 @@ class _AsyncExchange:
             steps.outcome = await self._perform(effect)
         except httpx.TransportError as error:
             steps.failure = _connection_error(error)
+        except Exception as error:
+            if not isinstance(effect, Work):
+                raise
+            steps.failure = error
 
     async def _perform(self, effect: Effect | Emit[Any]) -> Any:
         match effect:

@@ -1,8 +1,9 @@
 """The few things that an operation may ask of the driver that runs it.
 
 An operation is a generator: it yields an effect, is sent the outcome, and returns its result. Errors of the
-connection are thrown into it as APIConnectionError. So there is one implementation of every call, whether it is
-driven by blocking code or by asyncio, and tests can drive it without a network.
+connection are thrown into it as APIConnectionError, and those of its own work as they are. So there is one
+implementation of every call, whether it is driven by blocking code or by asyncio, and tests can drive it without a
+network.
 """
 
 from __future__ import annotations

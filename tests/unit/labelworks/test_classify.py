@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from labelworks import AsyncLabelworks
 from labelworks.errors import APIStatusError, BatchFailedError, InputError
 from labelworks.progress import Progress
 from tests.unit.labelworks.conftest import Perform
-from tests.unit.labelworks.fake_service import FakeService
+from tests.unit.labelworks.fake_service import API_KEY, FakeService
 
 
 def test_a_frame_comes_back_with_the_results_beside_its_rows(perform: Perform) -> None:
@@ -48,6 +51,41 @@ def test_a_column_in_the_way_is_refused_before_anything_is_sent(perform: Perform
 def test_a_missing_column_is_named_with_those_that_are_there(perform: Perform) -> None:
     with pytest.raises(InputError, match="no column 'text'; it has: body"):
         perform("classify")(pd.DataFrame({"body": ["x"]}), labels=["a"])
+
+
+class Joined(pd.DataFrame):
+    """A frame that knows the thread in which the results were joined to it, or fails then."""
+
+    threads: ClassVar[list[threading.Thread]] = []
+    failure: ClassVar[Exception | None] = None
+
+    def assign(self, **columns: Any) -> Any:
+        self.threads.append(threading.current_thread())
+        if self.failure is not None:
+            raise self.failure
+        return super().assign(**columns)
+
+
+def test_an_event_loop_does_not_wait_for_the_results_to_be_joined(service: FakeService) -> None:
+    async def classified() -> Any:
+        async with AsyncLabelworks(api_key=API_KEY, base_url=service.url) as client:
+            return await client.classify(Joined({"text": ["x"]}), labels=["a"])
+
+    Joined.threads.clear()
+    assert asyncio.run(classified())["label"].tolist() == ["a"]
+    assert threading.main_thread() not in Joined.threads
+    assert len(Joined.threads) == 1
+
+
+def test_an_error_while_results_are_joined_names_the_job(
+    perform: Perform, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Joined, "failure", MemoryError())
+    with pytest.raises(MemoryError) as raised:
+        perform("classify")(Joined({"text": ["x"]}), labels=["a"])
+    (job_id,) = service.jobs
+    (note,) = raised.value.__notes__
+    assert f"client.batches.download('{job_id}'" in note
 
 
 @pytest.mark.parametrize("kind", [list, iter])
@@ -176,6 +214,7 @@ def test_a_parquet_file_is_converted(perform: Perform, service: FakeService, tmp
     ("out", "reason"),
     [
         ("missing/out.ndjson", "no folder"),
+        ("-", "- is no file"),
         (".", "is a folder"),
         ("/proc/out.ndjson", "cannot be written to the folder /proc"),
     ],
@@ -186,7 +225,7 @@ def test_a_place_that_cannot_take_the_results_is_refused_before_a_job_is_made(
     path = tmp_path / "in.ndjson"
     path.write_bytes(b'{"text":"one"}\n')
     with pytest.raises(InputError, match=reason):
-        perform("classify_file")(path, labels=["a"], out=tmp_path / out)
+        perform("classify_file")(path, labels=["a"], out=out if out == "-" else tmp_path / out)
     assert not service.seen
 
 
