@@ -161,6 +161,8 @@ def require_writable(path: Path, *, source: Path | None = None) -> None:
 
     They would take the place of ``source``, the file of the texts, where both are one, by whatever name or link.
     """
+    if str(path) == "-":
+        raise InputError("- is no file; name one for the results (labelworks results JOB --out - prints them)")
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it for the results")
     if path.exists() and not path.is_file():

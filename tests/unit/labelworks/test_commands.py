@@ -126,6 +126,13 @@ def test_the_folder_of_the_results_is_looked_at_before_a_job_is_made(labelworks:
     assert not labelworks.service.seen
 
 
+def test_results_that_are_classified_for_go_to_a_file(labelworks: Command) -> None:
+    result = labelworks("classify", "in.ndjson", "--labels", "a", "--out", "-", exit_code=1)
+    assert "labelworks results JOB --out - prints them" in result.stderr
+    assert not labelworks.service.seen
+    assert list(Path().iterdir()) == [Path("in.ndjson")]
+
+
 def test_results_never_take_the_place_of_the_texts(labelworks: Command) -> None:
     Path("link.ndjson").symlink_to("in.ndjson")
     Path("hard.ndjson").hardlink_to("in.ndjson")
