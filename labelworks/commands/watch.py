@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
+from labelworks.client import Labelworks
 from labelworks.commands.connection import ApiKey, BaseUrl, connect
 from labelworks.commands.console import EXIT_INCOMPLETE, AsJson, console, print_json, reported, say
-from labelworks.operations.batches import LONGEST_OUTAGE_SECONDS
+from labelworks.errors import InputError
+from labelworks.operations.batches import LISTED_JOBS, LONGEST_OUTAGE_SECONDS
 from labelworks.operations.retries import PASSING_ERRORS
 from labelworks.progress import Progress as State
 from labelworks.progress import duration
@@ -27,7 +29,10 @@ Show = Callable[[Batch], None]
 
 
 def watch(
-    job_ids: Annotated[list[str] | None, typer.Argument(help="The jobs' ids; by default all that are going.")] = None,
+    job_ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="The jobs' ids; by default those of the 20 newest jobs that are processing."),
+    ] = None,
     api_key: ApiKey = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
@@ -37,7 +42,7 @@ def watch(
     A job that was not started is told and not waited for. A service that does not answer is asked again for 15 minutes.
     """
     with reported(as_json), connect(api_key, base_url) as client, _shown_jobs() as show:
-        watched = job_ids or [batch.job_id for batch in client.batches.list() if batch.status == "processing"]
+        watched = job_ids or _processing(client)
         if not watched:
             say("No job is processing.")
         batches: dict[str, Batch] = {}
@@ -65,6 +70,18 @@ def watch(
         print_json(list(batches.values()))
     if any(batch.status != "completed" for batch in batches.values()):
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _processing(client: Labelworks) -> list[str]:
+    """Raises InputError where only jobs that are not listed may be processing."""
+    newest = client.batches.list()
+    found = [batch.job_id for batch in newest if batch.status == "processing"]
+    if not found and len(newest) >= LISTED_JOBS:
+        raise InputError(
+            f"None of the {len(newest)} newest jobs is processing, and older ones are not listed: give the ids of those"
+            " to watch"
+        )
+    return found
 
 
 @contextmanager

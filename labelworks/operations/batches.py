@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 CANCELLED = "cancelled"
 MAX_UPLOAD_BYTES = 5 * 2**30
+LISTED_JOBS = 20
 # Of a cluster that is set up anew, with time to spare.
 LONGEST_OUTAGE_SECONDS = 900.0
 _FIRST_POLL_SECONDS = 0.3

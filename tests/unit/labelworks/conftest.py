@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from labelworks import AsyncLabelworks, Labelworks
+from labelworks.cli import app
 from labelworks.commands import watch
 from labelworks.operations import drivers
 from tests.unit.labelworks.fake_service import API_KEY, FakeService, running_service
+
+TEXTS = b'{"text":"one two"}\n{"text":null}\n'
 
 Perform = Callable[[str], Callable[..., Any]]
 
@@ -63,6 +68,28 @@ def perform(request: pytest.FixtureRequest, service: FakeService, pauses: list[f
         return run
 
     return of
+
+
+class Command:
+    """``labelworks`` in a folder of its own, with the service in its environment."""
+
+    def __init__(self, service: FakeService, folder: Path, **environment: str | None) -> None:
+        self.service = service
+        self.folder = folder
+        ours = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
+        self._environment = {**ours, **environment}
+
+    def __call__(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=self._environment, input=stdin)
+        assert result.exit_code == exit_code, result.output
+        return result
+
+
+@pytest.fixture
+def labelworks(service: FakeService, pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.ndjson").write_bytes(TEXTS)
+    return Command(service, tmp_path)
 
 
 def _named(client: object, name: str) -> Any:

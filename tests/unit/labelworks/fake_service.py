@@ -107,7 +107,7 @@ class FakeService:
         if request.method == "POST" and len(parts) == 2:
             return self._create(request)
         if len(parts) == 2:
-            return _json(200, [_state(job) for job in reversed(self.jobs.values())])
+            return _json(200, [_state(job) for job in [*reversed(self.jobs.values())][:20]])
         job = self.jobs.get(parts[2])
         if job is None:
             return _error(404, "NOT_FOUND", f"There is no job {parts[2]}.")

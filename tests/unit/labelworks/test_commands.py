@@ -11,36 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from labelworks.cli import app
 from labelworks.commands.watch import _shown_jobs
 from labelworks.types import Batch
-from tests.unit.labelworks.fake_service import API_KEY, FakeService
-
-TEXTS = b'{"text":"one two"}\n{"text":null}\n'
-
-
-class Command:
-    """``labelworks`` in a folder of its own, with the service in its environment."""
-
-    def __init__(self, service: FakeService, folder: Path, **environment: str | None) -> None:
-        self.service = service
-        self.folder = folder
-        ours = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
-        self._environment = {**ours, **environment}
-
-    def __call__(self, *arguments: object, exit_code: int = 0, stdin: str | None = None) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=self._environment, input=stdin)
-        assert result.exit_code == exit_code, result.output
-        return result
-
-
-@pytest.fixture
-def labelworks(service: FakeService, pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in.ndjson").write_bytes(TEXTS)
-    return Command(service, tmp_path)
+from tests.unit.labelworks.conftest import TEXTS, Command
+from tests.unit.labelworks.fake_service import API_KEY
 
 
 def test_classify_writes_the_results_and_a_summary(labelworks: Command) -> None:
@@ -55,22 +32,6 @@ def test_classify_names_the_result_file_after_the_input(labelworks: Command) -> 
     assert answer["results_path"] == "in.ndjson.results.ndjson"
     assert answer["batch"]["requests_completed"] == 1
     assert Path(answer["results_path"]).exists()
-
-
-@pytest.mark.parametrize("options", [[], ["--json"]])
-def test_classify_is_exit_code_3_for_bad_lines_alone(labelworks: Command, options: list[str]) -> None:
-    Path("good.ndjson").write_bytes(b'{"text":"one"}\n')
-    labelworks("classify", "good.ndjson", "--labels", "a", *options)
-    Path("bad.ndjson").write_bytes(b'{"text":null}\n')
-    labelworks("classify", "bad.ndjson", "--labels", "a", *options, exit_code=3)
-    assert Path("bad.ndjson.results.ndjson").read_bytes().count(b'"error"') == 1
-
-
-def test_a_text_field_that_no_line_has_is_refused_before_a_job_is_made(labelworks: Command) -> None:
-    Path("body.ndjson").write_bytes(b'{"id":1,"body":"x"}\n')
-    result = labelworks("classify", "body.ndjson", "--text-field", "boddy", "--labels", "a", exit_code=1)
-    assert "no line with a field 'boddy'; its first has: id, body" in result.stderr
-    assert not labelworks.service.seen
 
 
 def test_the_options_make_the_task(labelworks: Command) -> None:

@@ -7,15 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from labelworks.cli import app
 from labelworks.errors import UnexpectedAnswerError
-from tests.unit.labelworks.conftest import Perform
-from tests.unit.labelworks.fake_service import API_KEY, FakeService
+from tests.unit.labelworks.conftest import Command, Perform
+from tests.unit.labelworks.fake_service import FakeService
 
 LOGIN_PAGE = b"<!doctype html><title>Log in</title>"
-ANSWERS = [LOGIN_PAGE, b"\xff\xfe", b'"word"', b"7", b"null", b'{"hello":1}', b"[1]", b'[{"hello":1}]']
+ANSWERS = [LOGIN_PAGE, b"\xff", b"null", b'{"hello":1}', b'[{"hello":1}]']
 CALLS: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("batches.create", [], {"labels": ["a"]}),
     ("batches.retrieve", ["batch_1"], {}),
@@ -66,13 +64,12 @@ def test_a_login_page_carries_nothing_out(perform: Perform, service: FakeService
 
 
 @pytest.mark.parametrize("command", [["list"], ["status", "batch_1"], ["watch", "batch_1"], ["usage"]])
-def test_a_command_tells_of_a_login_page_in_one_line(service: FakeService, command: list[str]) -> None:
-    environment = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": service.url, "COLUMNS": "200"}
+def test_a_command_tells_of_a_login_page_in_one_line(labelworks: Command, command: list[str]) -> None:
+    service = labelworks.service
     service.misbehave("/v1/", status=200, body=LOGIN_PAGE)
-    result = CliRunner().invoke(app, command, env=environment)
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"labelworks: {service.url}/v1/")
-    assert result.stderr.endswith(f"{LOGIN_PAGE.decode()!r}; base_url may name something else (200, request req-1)\n")
+    said = labelworks(*command, exit_code=1).stderr
+    assert said.startswith(f"labelworks: {service.url}/v1/")
+    assert said.endswith(f"{LOGIN_PAGE.decode()!r}; base_url may name something else (200, request req-1)\n")
     service.misbehave("/v1/", status=200, body=LOGIN_PAGE)
-    error = json.loads(CliRunner().invoke(app, [*command, "--json"], env=environment).stdout)["error"]
+    error = json.loads(labelworks(*command, "--json", exit_code=1).stdout)["error"]
     assert (error["type"], error["status"]) == ("UnexpectedAnswerError", 200)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from labelworks import Labelworks
-from labelworks.cli import app
 from labelworks.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -24,8 +21,8 @@ from labelworks.operations.batches import LONGEST_OUTAGE_SECONDS, BatchOperation
 from labelworks.operations.effects import Answer, Call, Now, Request, Sleep, Steps
 from labelworks.operations.retries import RetryPolicy
 from labelworks.operations.service import Service
-from tests.unit.labelworks.conftest import Perform
-from tests.unit.labelworks.fake_service import API_KEY, FakeService, Job
+from tests.unit.labelworks.conftest import Command, Perform
+from tests.unit.labelworks.fake_service import FakeService, Job
 
 NOWHERE = "http://127.0.0.1:9"
 FAULTS: list[dict[str, Any]] = [
@@ -138,29 +135,15 @@ def test_calls_that_hang_count_for_the_timeout_and_end_with_it() -> None:
     assert 100 <= sum(clock) <= 105
 
 
-def watch(*arguments: str, base_url: str) -> tuple[int, str]:
-    environment = {"LABELWORKS_API_KEY": API_KEY, "LABELWORKS_BASE_URL": base_url, "COLUMNS": "200"}
-    result = CliRunner().invoke(app, ["watch", *arguments], env=environment)
-    return result.exit_code, result.stderr
-
-
 @pytest.mark.parametrize("fault", FAULTS)
-def test_watch_outlasts_a_service_that_is_away(
-    service: FakeService, job: Job, pauses: list[float], fault: dict[str, Any]
-) -> None:
-    service.end = "completed"
+def test_watch_outlasts_a_service_that_is_away(labelworks: Command, job: Job, fault: dict[str, Any]) -> None:
+    labelworks.service.end = "completed"
     for _ in range(20):
-        service.misbehave("GET /v1/batch/", **fault)
-    exit_code, said = watch(job.job_id, base_url=service.url)
-    assert exit_code == 0
-    assert "asking again for up to 14 min" in said
+        labelworks.service.misbehave("GET /v1/batch/", **fault)
+    assert "asking again for up to 14 min" in labelworks("watch", job.job_id).stderr
 
 
-def test_watch_gives_up_on_a_service_that_is_away_for_15_minutes(
-    pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exit_code, said = watch("batch_1", base_url=NOWHERE)
-    assert exit_code == 1
-    assert said.splitlines()[-1].startswith("labelworks: http://127.0.0.1:9/v1/batch/batch_1: ")
+def test_watch_gives_up_on_a_service_that_is_away_for_15_minutes(labelworks: Command, pauses: list[float]) -> None:
+    said = labelworks("watch", "batch_1", "--base-url", NOWHERE, exit_code=1).stderr
+    assert said.splitlines()[-1].startswith(f"labelworks: {NOWHERE}/v1/batch/batch_1: ")
     assert LONGEST_OUTAGE_SECONDS <= sum(pauses) <= LONGEST_OUTAGE_SECONDS + 30
