@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import sys
@@ -35,8 +36,6 @@ _LONGEST_RETRY_AFTER_SECONDS = 300.0
 # A call may take so long in any case, however little time is left: to ask once is worth it.
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-# S3 answers 500 to calls that it wants repeated, and the service where a process of it died under a call.
-_RETRIED_REPEATABLE_STATUSES = _RETRIED_STATUSES | {500}
 # A gateway that got no answer itself: the service may have carried the call out.
 _LOST_STATUSES = frozenset({502, 504})
 _NOT_READY = "There is no service at this address now: it is starting, or base_url names something else"
@@ -56,10 +55,14 @@ _ERRORS: dict[int, type[APIStatusError]] = {
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a call is repeated, and after how long. ``chance`` gives numbers from 0 to 1."""
+    """How often a call is repeated, and after how long. ``chance`` gives numbers from 0 to 1.
+
+    A ``Retry-After`` of more than ``longest_retry_after`` seconds is final, for the caller to decide.
+    """
 
     max_retries: int
     chance: Callable[[], float] = random.random
+    longest_retry_after: float = _LONGEST_RETRY_AFTER_SECONDS
 
     def backoff(self, retries: int) -> float:
         """Seconds before the next attempt after ``retries`` of them: doubling, half of it by chance."""
@@ -71,15 +74,15 @@ class RetryPolicy:
     ) -> float | None:
         """Seconds before the next attempt after this answer, or None where it is final.
 
-        ``repeatable``: the call does no more when it is carried out twice. ``Retry-After`` is never undercut; one of
-        more than five minutes is final, for the caller to decide.
+        ``repeatable``: the call does no more when it is carried out twice. ``Retry-After`` is never undercut.
         """
-        retried = _RETRIED_REPEATABLE_STATUSES if storage or repeatable else _RETRIED_STATUSES
+        # S3 answers 500 to calls that it wants repeated, and the service where a process of it died under a call.
+        failed = answer.status >= 500 and (storage or repeatable)
         not_ready = not storage and is_not_ready(answer)
-        if retries >= self.max_retries or not (answer.status in retried or not_ready):
+        if retries >= self.max_retries or not (failed or answer.status in _RETRIED_STATUSES or not_ready):
             return None
         told = retry_after(answer)
-        if told is not None and told > _LONGEST_RETRY_AFTER_SECONDS:
+        if told is not None and told > self.longest_retry_after:
             return None
         return max(self.backoff(retries), told or 0.0)
 
@@ -95,14 +98,14 @@ def answered(
     """The good answer to a call, after retries. Raises APIStatusError or APIConnectionError.
 
     ``at_most_once``: it is not repeated where the service may have carried it out. ``until``: it is repeated to that
-    time of the clock (``Now``), however often, instead of ``max_retries`` times.
+    time of the clock (``Now``), however often and whatever ``Retry-After`` fits in, instead of ``max_retries`` times.
     """
     repeated = False
     retries = 0
     repeatable = request.method == "GET" or "Idempotency-Key" in request.headers
     told_after = policy.max_retries
     if until is not None:
-        policy = replace(policy, max_retries=sys.maxsize)
+        policy = replace(policy, max_retries=sys.maxsize, longest_retry_after=math.inf)
     while True:
         failure: APIConnectionError | APIStatusError
         try:

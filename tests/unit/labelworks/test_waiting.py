@@ -29,6 +29,7 @@ FAULTS: list[dict[str, Any]] = [
     {"lose_answer": True},
     {"status": 500},
     {"status": 503},
+    {"status": 520},
     {"status": 429},
     {"status": 404, "body": b"no route"},
 ]
@@ -103,6 +104,15 @@ def test_a_service_that_wants_to_be_left_alone_for_long_is_not_asked_again(
     with pytest.raises(RateLimitError):
         perform("batches.wait")(job.job_id)
     assert len(service.seen) == 1
+
+
+def test_a_service_that_wants_to_be_left_alone_is_asked_again_within_the_timeout(
+    perform: Perform, service: FakeService, job: Job, pauses: list[float]
+) -> None:
+    service.end = "completed"
+    service.misbehave("GET /v1/batch/", status=429, headers={"Retry-After": "3600"})
+    assert perform("batches.wait")(job.job_id, timeout=7200).status == "completed"
+    assert 3600 <= sum(pauses) < 3700
 
 
 def test_an_unknown_job_is_not_waited_for(perform: Perform, service: FakeService) -> None:
