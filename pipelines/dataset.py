@@ -17,7 +17,14 @@ from ray.data.block import BlockMetadata
 from models.exceptions import ModelError
 from models.processors import limit_tokenizer_threads
 from pipelines.attempts import Attempt
-from pipelines.engines import arithmetic_for, classifier_resources, engine_for, fingerprint_for, threads_of_classifier
+from pipelines.engines import (
+    arithmetic_for,
+    classifier_resources,
+    engine_for,
+    fingerprint_for,
+    require_gpu,
+    threads_of_classifier,
+)
 from pipelines.exceptions import ModelFailed, OtherArithmetic, OtherEngine
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
@@ -143,6 +150,7 @@ class ClassifierActor:
         try:
             with ends_process_after(seconds):
                 engine = engine_for(settings, self._model, threads)
+            require_gpu(settings, self._model, engine)
             return TimedClassifier(bind_in_time(engine, self._task, seconds), seconds)
         except (ModelError, ImportError) as error:
             return self._failed(str(error))

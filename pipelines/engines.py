@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.exceptions import ModelUnavailable
 from models.fingerprint import engine_fingerprint
 from models.processors import usable_processors
 from models.protocol import Engine, TokenCounter
@@ -23,6 +24,17 @@ def engine_for(settings: Settings, model: str, threads: int | None = None) -> En
     Raises as models.registry.load_engine does.
     """
     return load_engine(model, threads=threads or settings.classifier_threads, weights=settings.weights_of(model))
+
+
+def require_gpu(settings: Settings, model: str, engine: Engine) -> None:
+    """Raises ModelUnavailable where a classifier's engine is to compute on a GPU, as others do, and does not."""
+    if runs_on_gpu(settings, model) and engine.info.device != "cuda":
+        raise ModelUnavailable(
+            f"this node offers a GPU that torch cannot use, so it would compute on a {engine.info.device.upper()} what"
+            " others compute on GPUs, and one file must not hold answers of both. Mend its driver, or a torch that is"
+            " built for it (nvidia-smi, and torch.cuda.is_available() in Python, tell more), or take the node away;"
+            " then start the job again."
+        )
 
 
 def threads_of_classifier(settings: Settings, model: str, classifiers: int, node: Mapping[str, float]) -> int:

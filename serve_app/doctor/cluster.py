@@ -134,7 +134,7 @@ def _engine_on_a_node(settings: Settings, model: str) -> Finding:
         "All classifiers may be busy; a node that comes on demand may not be there yet: run this again when"
         " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
     )
-    return _engine(settings, model, "on a node", classifier_resources(settings, model), late)
+    return _engine(settings, model, "on a node", classifier_resources(settings, model), late, for_jobs=True)
 
 
 def _engine_on_head(settings: Settings, model: str) -> Finding:
@@ -144,11 +144,13 @@ def _engine_on_head(settings: Settings, model: str) -> Finding:
         f"{_ON_HEAD}: not ready within {_NODE_SECONDS:.0f} s",
         "Its weights may still be downloading: look at the head's logs, and run this again.",
     )
-    return _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES}, late)
+    return _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES}, late, for_jobs=False)
 
 
-def _engine(settings: Settings, model: str, where: str, needs: Mapping[str, Any], late: Finding) -> Finding:
-    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, where)
+def _engine(
+    settings: Settings, model: str, where: str, needs: Mapping[str, Any], late: Finding, *, for_jobs: bool
+) -> Finding:
+    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, where, for_jobs)
     try:
         finding: Finding = ray.get(found, timeout=_NODE_SECONDS)
     except GetTimeoutError:

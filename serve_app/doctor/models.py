@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from models.exceptions import ModelError
 from models.task import ClassificationTask
-from pipelines.engines import engine_for, token_counter_for
+from pipelines.engines import engine_for, require_gpu, token_counter_for
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 
@@ -24,10 +24,13 @@ def examine_tokenizers(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"tokenizer of {model}", True, "counts tokens on this machine")
 
 
-def examine_engine(settings: Settings, model: str, where: str) -> Finding:
-    """Load an engine here and classify a text with it."""
+def examine_engine(settings: Settings, model: str, where: str, for_jobs: bool) -> Finding:
+    """Load an engine here and classify a text with it; ``for_jobs``: on a GPU where jobs are given one."""
     try:
-        answer = engine_for(settings, model).bind(_TASK).classify(["doctor"])
+        engine = engine_for(settings, model)
+        if for_jobs:
+            require_gpu(settings, model, engine)
+        answer = engine.bind(_TASK).classify(["doctor"])
     except (ModelError, ImportError) as error:
         return Finding(f"engine {model}", False, f"{where}: {error}", _advice(model))
     return Finding(f"engine {model}", len(answer) == 1, f"classifies {where}")

@@ -41,8 +41,10 @@ def actor_of(
     engine: str = "engine",
     timeout_seconds: float = 900.0,
     watcher: Watcher | None = None,
+    gpus: int = 0,
 ) -> ClassifierActor:
     settings = Settings(
+        classifier_gpus=gpus,
         models=(model,),
         model_weights=weights or {},
         classifier_timeout_seconds=timeout_seconds,
@@ -114,6 +116,52 @@ def test_a_job_whose_labels_hang_its_model_is_told_so(tmp_path: Path, monkeypatc
         actor(RANGE)
     assert "own_engines.hanging cannot be used on node" in explain(failed.value).error
     assert "examples within 0.1 s" in explain(failed.value).error
+
+
+_ENGINE_FOR_GPUS = """
+from models.protocol import EngineInfo
+
+USES_GPU = True
+
+class Engine:
+    def __init__(self, device):
+        self.info = EngineInfo("mine", device)
+    def bind(self, task):
+        return "bound"
+
+def load(threads, weights):
+    return Engine("{device}")
+"""
+
+
+def own_engine_for_gpus(folder: Path, monkeypatch: pytest.MonkeyPatch, *, on: str) -> str:
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / f"engines_on_{on}").mkdir()
+    (folder / f"engines_on_{on}" / "mine.py").write_text(_ENGINE_FOR_GPUS.replace("{device}", on))
+    return f"engines_on_{on}.mine"
+
+
+def test_a_node_whose_gpu_cannot_be_used_classifies_nothing_on_its_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = own_engine_for_gpus(tmp_path, monkeypatch, on="cpu")
+    with pytest.raises(ModelFailed) as failed:
+        actor_of(model, "on a GPU", gpus=1)(RANGE)
+    told = explain(failed.value).error
+    assert f"{model} cannot be used on node {platform.node()}: this node offers a GPU that torch cannot use" in told
+    assert "nvidia-smi" in told
+    assert "start the job again" in told
+
+
+def test_an_engine_for_gpus_is_used_on_a_gpu_and_where_jobs_are_given_none_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu = own_engine_for_gpus(tmp_path, monkeypatch, on="cuda")
+    on_cpu = own_engine_for_gpus(tmp_path, monkeypatch, on="cpu")
+    # What they refuse for comes after the engine, which is as it should be.
+    for actor in (actor_of(on_gpu, "on a GPU", gpus=1), actor_of(on_cpu, "", gpus=0)):
+        with pytest.raises(OtherEngine):
+            actor(RANGE)
 
 
 def test_a_model_whose_process_died_over_and_over_while_it_loaded_is_not_loaded_again_and_the_job_is_told(
