@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from pipelines.engines import (
     require_gpu,
     threads_of_classifier,
 )
-from pipelines.exceptions import ModelFailed, OtherArithmetic, OtherEngine
+from pipelines.exceptions import ClassifierBroken, ModelFailed, OtherArithmetic, OtherEngine
 from pipelines.job import JobConfig
 from pipelines.job_input import JobInput
 from pipelines.logs import Fields, configure_logging, process_fields
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.5
 # A process can die for reasons that are not in its engine.
 _LOADS_DIED_OVER = 3
+# A GPU that has failed once may serve the next process; one that failed them all will not.
+_BROKEN_ATTEMPTS = 3
 _RECEIPT_SCHEMA = pa.schema(
     {
         "index": pa.int32(),
@@ -182,16 +185,22 @@ class ClassifierActor:
 
         began = time.monotonic()
         with spool() as lines:
-            result = classify_range(
-                batch["data"][0].as_py(),
-                first=index == 0,
-                task=self._task,
-                classifier=self._classifier,
-                attempt=attempt,
-                output=lines,
-                on_progress=report,
-                on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
-            )
+            try:
+                result = classify_range(
+                    batch["data"][0].as_py(),
+                    first=index == 0,
+                    task=self._task,
+                    classifier=self._classifier,
+                    attempt=attempt,
+                    output=lines,
+                    on_progress=report,
+                    on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
+                )
+            except ClassifierBroken:
+                if attempt.number > _BROKEN_ATTEMPTS:
+                    raise
+                # What is broken, such as a GPU's context, ends with the process; Ray starts another for the range.
+                os._exit(1)
             work = Work(time.monotonic() - began, errors=result.errors)
             ray.get(self._watcher.range_classified.remote(index, work))
             receipt = ShardReceipt(index, result.completed, result.failed, result.tokens, lines.tell())

@@ -178,6 +178,10 @@ class ModelFailed(LabelworksError):
     """The job's model cannot be used on this node, or not with the job's labels."""
 
 
+class ClassifierBroken(LabelworksError):
+    """The model fails on every text, even on a known good one. The service's operator finds the reason in its log."""
+
+
 class OtherArithmetic(LabelworksError):
     """This node computes the model in another arithmetic than the job's other nodes."""
 

@@ -12,6 +12,7 @@ from typing import IO
 from models.protocol import Classifier, OnBatch
 from models.task import ClassificationTask, Prediction
 from pipelines.attempts import Attempt, Span
+from pipelines.exceptions import ClassifierBroken
 from pipelines.ndjson import Item, ItemError, parse_line, split_lines
 from pipelines.results import ResultRenderer, render_error
 
@@ -24,6 +25,7 @@ OnGroup = Callable[[Span], None]
 
 # So many texts do not all happen to be what makes the classifier raise.
 _MANY = 20
+_FINE_TEXT = "The weather is fine today."
 _CONDEMNED = ItemError("classifier_error", "The classifier's process died whenever it came to this text")
 # A slice of a range is at work at once, so that tiny lines, or long answers, do not count in memory. Classifiers sort
 # the texts they are given: a slice has as many as the largest range of usual lines.
@@ -64,7 +66,8 @@ def classify_range(
     """Answer every item of a range, in input order, with a line written to ``output``; an item that cannot be
     classified is answered with an error.
 
-    In a careful attempt ``on_group`` is called, and has to have returned, before each group is classified.
+    In a careful attempt ``on_group`` is called, and has to have returned, before each group is classified. Raises as
+    ``answer_texts`` does.
     """
     renderer = ResultRenderer(task)
     groups = _groups(attempt, data, first=first)
@@ -99,7 +102,8 @@ def answer_texts(
 ) -> list[Prediction | ItemError]:
     """Classify; texts that make the classifier raise are found by halving and answered with an error.
 
-    Raises RuntimeError when each of many texts fails: then the classifier is at fault, not its texts.
+    Raises ClassifierBroken where the classifier fails on whatever it is given from some text on, RuntimeError when each
+    of many texts fails: then the classifier is at fault, not its texts.
     """
     if not texts:
         return []
@@ -108,6 +112,9 @@ def answer_texts(
     except Exception:
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
+    # What breaks it for good, whenever that was, makes it fail on the last text too.
+    if isinstance(answers[-1], ItemError) and not _works(classifier):
+        raise ClassifierBroken
     if len(texts) >= _MANY and all(isinstance(answer, ItemError) for answer in answers):
         raise RuntimeError(f"the classifier failed on each of {len(texts)} texts")
     return answers
@@ -130,6 +137,15 @@ def _answer_by_halves(classifier: Classifier, texts: Sequence[str]) -> list[Pred
             return [ItemError("classifier_error", f"The classifier failed on this text: {type(error).__name__}")]
     middle = len(texts) // 2
     return _answer_by_halves(classifier, texts[:middle]) + _answer_by_halves(classifier, texts[middle:])
+
+
+def _works(classifier: Classifier) -> bool:
+    try:
+        _classified(classifier, [_FINE_TEXT])
+    except Exception:
+        logger.exception("classifying a text that is known to be fine failed too")
+        return False
+    return True
 
 
 def _slice_items(task: ClassificationTask) -> int:

@@ -16,6 +16,7 @@ from models.protocol import Classifier, OnBatch
 from models.task import ClassificationTask, Prediction, ScoredLabel
 from pipelines import range_classifier
 from pipelines.attempts import Attempt, Span
+from pipelines.exceptions import ClassifierBroken
 from pipelines.ndjson import ItemError, parse_line, split_lines
 from pipelines.range_classifier import OnProgress, answer_texts
 from pipelines.results import ResultRenderer
@@ -181,6 +182,50 @@ def test_a_classifier_that_fails_on_each_of_many_texts_raises_since_they_are_not
 def test_a_few_texts_that_all_fail_are_answered_with_errors(count: int) -> None:
     answers = answer_texts(LengthClassifier(), ["poison"] * count)
     assert [answer.code for answer in answers if isinstance(answer, ItemError)] == ["classifier_error"] * count
+
+
+class BreakingClassifier(LengthClassifier):
+    """Fails on whatever it is given once it was given 'poison', as on a GPU whose context is broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._broken = False
+
+    def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+        self._broken = self._broken or "poison" in texts
+        if self._broken:
+            raise Poisoned
+        return super().classify(texts, on_batch)
+
+
+@pytest.mark.parametrize("texts", [["poison"], ["fine", "poison", "fine"], ["fine"] * 40 + ["poison"]])
+def test_a_classifier_that_fails_on_everything_from_some_text_on_is_broken_and_no_text_is_blamed(
+    texts: list[str],
+) -> None:
+    with pytest.raises(ClassifierBroken):
+        answer_texts(BreakingClassifier(), texts)
+    with pytest.raises(ClassifierBroken):
+        classify_range(
+            lines_of(*texts),
+            first=True,
+            task=TASK,
+            classifier=BreakingClassifier(),
+            on_progress=ignore,
+            attempt=Attempt(3, careful=True),
+        )
+
+
+def test_a_classifier_that_breaks_while_a_text_that_fails_is_looked_for_is_broken() -> None:
+    class BreaksLater(LengthClassifier):
+        def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
+            answers = super().classify(texts, on_batch)
+            # The third call is for the first half.
+            if len(self.calls) != 3:
+                raise Poisoned
+            return answers
+
+    with pytest.raises(ClassifierBroken):
+        answer_texts(BreaksLater(), ["fine"] * 8)
 
 
 def test_an_interruption_is_not_blamed_on_a_text() -> None:
