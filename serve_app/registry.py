@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+import ray
 
 from pipelines.driver import JobFailure
 from pipelines.exceptions import (
@@ -52,17 +54,25 @@ from serve_app.metrics import ServiceMetrics
 from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.scheduler import Scheduler
+from serve_app.storage_places import StoragePlaces
 from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
 Saved = TypeVar("Saved")
+Answer = TypeVar("Answer")
 
 ACTOR_NAME = "job-registry"
+# The concurrency group of what drivers call: one whose report waited behind clients' calls would seem silent.
+DRIVERS_CALLS = "drivers"
 _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _RETRY_SECONDS = 30.0
 # Shorter than anybody waits for an answer.
 _LOADING_SECONDS = 10.0
+# As long as an API replica waits for an answer.
+_TURN_SECONDS = 20.0
+_WAITING_CALLS = 48
+_STORAGE_ANSWERS_SECONDS = 2.0
 
 
 class JobRegistry:
@@ -89,12 +99,14 @@ class JobRegistry:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._metrics = ServiceMetrics()
         self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change)
+        self._places = StoragePlaces(_WAITING_CALLS, _STORAGE_ANSWERS_SECONDS, time.monotonic)
         self._loaded = asyncio.Event()
         self._superseded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
         # Not awaited here: an actor that cannot be made, because the storage is away, would never be made again.
-        self._background = asyncio.get_running_loop().create_task(self._work())
+        self._loop = asyncio.get_running_loop()
+        self._background = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
         while not self._loaded.is_set():
@@ -140,10 +152,29 @@ class JobRegistry:
 
     @asynccontextmanager
     async def _exclusively(self, account: str) -> AsyncIterator[None]:
-        """For one change to what an account has at a time. Raises StorageUnavailable while nothing is known of it."""
+        """For one short change to what an account has at a time.
+
+        Raises StorageUnavailable while nothing is known of it, or too many wait for the storage; Unavailable where its
+        turn does not come before its caller has given up.
+        """
+        async with self._in_turn(account):
+            with self._places.place():
+                yield
+
+    @asynccontextmanager
+    async def _in_turn(self, account: str) -> AsyncIterator[None]:
+        """The same for a change that may take long though the storage answers."""
         await self._require_loaded()
-        async with self._locks[account]:
+        lock = self._locks[account]
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise Unavailable("An earlier call of this account is not done yet. Try again shortly.") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
         """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
@@ -212,7 +243,8 @@ class JobRegistry:
 
     async def newest(self, account: str, limit: int) -> list[JobView]:
         """The account's latest jobs, newest first."""
-        ids = await asyncio.to_thread(self._repository.newest, account, limit)
+        with self._places.place():
+            ids = await asyncio.to_thread(self._repository.newest, account, limit)
         found = await asyncio.gather(*(self.get(account, job_id) for job_id in ids), return_exceptions=True)
         for outcome in found:
             if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound):
@@ -261,7 +293,7 @@ class JobRegistry:
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
-        async with self._exclusively(account):
+        async with self._in_turn(account):
             job = await self._get_locked(account, job_id)
             require_deletable(job)
             await self._stored(self._repository.delete, job)
@@ -297,8 +329,21 @@ class JobRegistry:
             await self._stored(self._repository.require_claim)
             await self._stored(revoke_key, self._store, account, key_id, keep_one)
 
+    @ray.method(concurrency_group=DRIVERS_CALLS)
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
         """A driver's heartbeat. False tells a driver that was superseded to stop."""
+        return await self._on_own_loop(self._hear(job_id, report))
+
+    @ray.method(concurrency_group=DRIVERS_CALLS)
+    async def driver_finished(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
+        """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
+        await self._on_own_loop(self._finish(job_id, run, outcome))
+
+    async def _on_own_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        # Ray runs the methods of a concurrency group in another thread, by another event loop.
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def _hear(self, job_id: str, report: Advanced) -> bool:
         await self._require_loaded()
         job = self._jobs.active.get(job_id)
         if self._superseded.is_set() or job is None or job.run != report.run:
@@ -330,8 +375,7 @@ class JobRegistry:
                 except Unavailable as error:
                     logger.warning("progress is not stored now: %s", error, extra=job.log_fields)
 
-    async def driver_finished(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
-        """A driver's last word. Raises DriverSuperseded when it does not speak for the job any more."""
+    async def _finish(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
         now = datetime.now(UTC)
         event: Event
         if isinstance(outcome, JobFailure):
@@ -408,7 +452,7 @@ class JobRegistry:
             await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
-        async with self._exclusively(account):
+        async with self._in_turn(account):
             with suppress(JobNotFound):
                 job = await self._get_locked(account, job_id)
                 # It may have been started since it was found.

@@ -18,20 +18,21 @@ from pipelines.settings import Settings
 from serve_app.accounts import ApiKey
 from serve_app.job_repository import IdempotencyKey
 from serve_app.job_view import JobView
-from serve_app.registry import ACTOR_NAME, JobRegistry
+from serve_app.registry import ACTOR_NAME, DRIVERS_CALLS, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 20.0
+_CALLS_AT_ONCE = 1000
 _START_AGAIN_SECONDS = 10.0
 
 
 def connect_registry(settings: Settings) -> Any:
     """The registry's actor, which is made if there is none."""
     return (
-        ray.remote(JobRegistry)
+        ray.remote(concurrency_groups={DRIVERS_CALLS: _CALLS_AT_ONCE})(JobRegistry)  # type: ignore[call-overload]
         .options(
             name=ACTOR_NAME,
             namespace=NAMESPACE,
@@ -40,7 +41,7 @@ def connect_registry(settings: Settings) -> Any:
             max_restarts=-1,
             num_cpus=0,
             resources=HEAD_RESOURCES,
-            max_concurrency=1000,
+            max_concurrency=_CALLS_AT_ONCE,
         )
         .remote(settings)
     )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
@@ -15,7 +16,14 @@ from typing import Any
 import pytest
 
 from pipelines.driver import Assignment, JobFailure
-from pipelines.exceptions import BucketTaken, DriverSuperseded, JobNotFound, KeyUncertain, StorageUnavailable
+from pipelines.exceptions import (
+    BucketTaken,
+    DriverSuperseded,
+    JobNotFound,
+    KeyUncertain,
+    StorageUnavailable,
+    Unavailable,
+)
 from pipelines.job import Advanced, InputVersion, JobConfig, JobRecord
 from pipelines.layout import REGISTRY_EPOCH_KEY, JobPaths
 from pipelines.object_store import ObjectStore
@@ -297,6 +305,76 @@ def test_a_registry_that_lost_the_bucket_ends_its_drivers_and_does_not_take_it_b
                     await registry.driver_finished(job.job_id, assigned.run, Totals(1, 0, 1))
                 assert ObjectStore(settings).get(REGISTRY_EPOCH_KEY) == claim
                 await other.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_calls_that_wait_for_a_storage_that_does_not_answer_are_few_and_keep_no_poll_and_no_report_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "_WAITING_CALLS", 2)
+    monkeypatch.setattr(registry_module, "_STORAGE_ANSWERS_SECONDS", 0.0)
+    answers = threading.Event()
+
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            newest = registry._repository.newest
+
+            def late(account: str, limit: int) -> list[str]:
+                assert answers.wait(60)
+                return newest(account, limit)
+
+            monkeypatch.setattr(registry._repository, "newest", late)
+            try:
+                waiting = [asyncio.create_task(registry.newest(job.account, 20)) for _ in range(2)]
+                await asyncio.sleep(0)
+                for call in (
+                    registry.newest(job.account, 20),
+                    registry.get(job.account, "batch_0000000000000000"),
+                    registry.create(job.account, "batch_0000000000000000", CONFIG),
+                    registry.start(job.account, job.job_id, INPUT, 5),
+                ):
+                    with pytest.raises(StorageUnavailable, match="2 calls wait"):
+                        await call
+                assert (await registry.get(job.account, job.job_id)).status == "processing"
+                assert await registry.driver_report(job.job_id, Advanced(run=1, phase="scanning"))
+            finally:
+                answers.set()
+            assert [[found.job_id for found in await each] for each in waiting] == [[job.job_id]] * 2
+            await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_call_whose_turn_does_not_come_before_its_caller_gives_up_changes_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "_TURN_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with running(settings) as (registry, _):
+            (account,) = accounts(1)
+            async with registry._locks[account]:
+                with pytest.raises(Unavailable, match="earlier call"):
+                    await registry.create(account, "batch_0000000000000000", CONFIG)
+            assert await registry.newest(account, 20) == []
+
+    in_a_loop(test)
+
+
+def test_what_a_driver_tells_the_registry_in_another_thread_is_stored_by_the_registrys_own(settings: Settings) -> None:
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            job = await started(registry, *accounts(1))
+            await until(lambda: job.job_id in drivers.assigned)
+            report = Advanced(run=drivers.assigned[job.job_id][0].run, phase="writing")
+            # As Ray calls the methods of a concurrency group.
+            assert await asyncio.to_thread(asyncio.run, registry.driver_report(job.job_id, report))
+            await until(lambda: registry._repository.load(job.account, job.job_id).phase == "writing")
+            await asyncio.to_thread(asyncio.run, registry.driver_finished(job.job_id, report.run, Totals(1, 0, 1)))
+            assert (await registry.get(job.account, job.job_id)).status == "completed"
 
     in_a_loop(test)
 
