@@ -98,7 +98,7 @@ class JobRegistry:
         self._saved_at: defaultdict[str, float] = defaultdict(float)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._metrics = ServiceMetrics()
-        self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change)
+        self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change, self._is_busy)
         self._places = StoragePlaces(_WAITING_CALLS, _STORAGE_ANSWERS_SECONDS, time.monotonic)
         self._loaded = asyncio.Event()
         self._superseded = asyncio.Event()
@@ -149,6 +149,9 @@ class JobRegistry:
                 "The job registry has started again and cannot read the jobs from the object storage yet. Try again"
                 " shortly."
             ) from error
+
+    def _is_busy(self, account: str) -> bool:
+        return account in self._locks and self._locks[account].locked()
 
     @asynccontextmanager
     async def _exclusively(self, account: str) -> AsyncIterator[None]:

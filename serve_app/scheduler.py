@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -30,13 +30,25 @@ class ChangeJob(Protocol):
 
 
 class Scheduler:
-    """Lives in the registry's event loop; ``change`` is how it changes a job's state."""
+    """Lives in the registry's event loop; ``change`` is how it changes a job's state.
 
-    def __init__(self, settings: Settings, jobs: JobTable, metrics: ServiceMetrics, change: ChangeJob) -> None:
+    ``is_busy`` tells of an account whether a change of it would have to wait for another one, which may be a long
+    deletion: its jobs are passed over until a later time, so that no other account waits with them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: JobTable,
+        metrics: ServiceMetrics,
+        change: ChangeJob,
+        is_busy: Callable[[str], bool],
+    ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._metrics = metrics
         self._change = change
+        self._is_busy = is_busy
         self.drivers = DriverPool(settings)
         self.spares = SpareDrivers(settings)
 
@@ -66,10 +78,13 @@ class Scheduler:
             if not job.slots:
                 self.drivers.dismiss(job_id)
                 continue
+            if self._is_busy(job.account):
+                continue
             with isolated("replacing a driver", **job.log_fields):
                 await self._replace_driver(job)
         slots = await asyncio.to_thread(slots_now, self._settings)
-        queue = [job for job in self._jobs.active.values() if job.job_id not in self.drivers]
+        without = [job for job in self._jobs.active.values() if job.job_id not in self.drivers]
+        queue = [job for job in without if not self._is_busy(job.account)]
         if queue:
             await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
         self.spares.refill()
@@ -101,8 +116,14 @@ class Scheduler:
             logger.info("the job ended before its driver was replaced", extra=job.log_fields)
 
     async def _assign(self, job: JobRecord, slots: int, in_kept: bool, *, replaces_dead: bool = False) -> None:
-        """Give the job a driver. Raises DriverSuperseded when the job is not in the run that was looked at any more."""
+        """Give the job a driver, unless its account has become busy.
+
+        Raises DriverSuperseded when the job is not in the run that was looked at any more.
+        """
         process = await self.spares.take()
+        if self._is_busy(job.account):
+            self.spares.put_back(process)
+            return
         try:
             assigned = DriverAssigned(process.name, replaces_dead, slots, in_kept)
             job = await self._change(job.job_id, job.run, assigned)

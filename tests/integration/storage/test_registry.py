@@ -379,6 +379,77 @@ def test_what_a_driver_tells_the_registry_in_another_thread_is_stored_by_the_reg
     in_a_loop(test)
 
 
+@pytest.mark.parametrize("begun", ["before", "while a driver is found"])
+def test_the_deletion_that_an_account_waits_for_keeps_no_other_account_from_drivers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    goes_on = threading.Event()
+
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            delete = registry._repository.delete
+
+            def long_deletion(job: JobRecord) -> None:
+                assert goes_on.wait(60)
+                delete(job)
+
+            monkeypatch.setattr(registry._repository, "delete", long_deletion)
+            deleting, running_, queued = accounts(3)
+            old = await registry.create(deleting, f"batch_{secrets.token_hex(8)}", CONFIG)
+            jobs = [await started(registry, account) for account in (deleting, running_)]
+            await until(lambda: all(job.job_id in drivers.assigned for job in jobs))
+            if begun != "before":
+                drivers.asked_for.clear()
+                drivers.may_be_taken.clear()
+                registry._scheduler.drivers._drivers[jobs[0].job_id].died = True
+                await drivers.asked_for.wait()
+            deletion = asyncio.create_task(registry.delete(deleting, old.job_id))
+            await until(lambda: registry._locks[deleting].locked())
+            for job in jobs:
+                registry._scheduler.drivers._drivers[job.job_id].died = True
+            drivers.may_be_taken.set()
+            jobs.append(await started(registry, queued))
+            try:
+                await until(lambda: len(drivers.assigned[jobs[1].job_id]) == 2)
+                await until(lambda: jobs[2].job_id in drivers.assigned)
+                assert len(drivers.assigned[jobs[0].job_id]) == 1
+            finally:
+                goes_on.set()
+            await deletion
+            await until(lambda: len(drivers.assigned[jobs[0].job_id]) == 2)
+            for job in jobs:
+                await registry.cancel(job.account, job.job_id)
+
+    in_a_loop(test)
+
+
+def test_a_job_whose_account_is_busy_is_admitted_when_that_has_ended_and_keeps_no_slot_until_then(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "slots_now", lambda settings: {False: 1})
+
+    async def test() -> None:
+        async with running(settings) as (registry, drivers):
+            busy, other = accounts(2)
+            first = await registry.create(busy, f"batch_{secrets.token_hex(8)}", CONFIG)
+            drivers.may_be_taken.clear()
+            blocking = await started(registry, other)
+            await drivers.asked_for.wait()
+            await registry.start(busy, first.job_id, INPUT, 5)
+            async with registry._locks[busy]:
+                drivers.may_be_taken.set()
+                await until(lambda: blocking.job_id in drivers.assigned)
+                await registry.cancel(other, blocking.job_id)
+                second = await registry.start(other, blocking.job_id, INPUT, 5)
+                await until(lambda: len(drivers.assigned[second.job_id]) == 2)
+                assert first.job_id not in drivers.assigned
+                await registry.cancel(other, blocking.job_id)
+            await until(lambda: first.job_id in drivers.assigned)
+            await registry.cancel(busy, first.job_id)
+
+    in_a_loop(test)
+
+
 def test_a_key_is_uncertain_where_the_storage_does_not_say_whether_it_took_it(
     settings: Settings, gateway_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
