@@ -28,6 +28,7 @@ from serve_app.middleware import (
     StrictJsonMiddleware,
     UnexpectedErrorMiddleware,
 )
+from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.preview_routes import preview
 from serve_app.rate_limit import RequestLimit
@@ -68,6 +69,7 @@ def build_app(settings: Settings) -> FastAPI:
         usage=usage,
         calls=calls,
         preview=PreviewClient(settings),
+        partial_results=PartialResultsReader(store, settings),
     )
     install_error_handlers(app)
     # The last is the first that a request meets. Whoever has no key, or is slow to send, takes no place of the others.

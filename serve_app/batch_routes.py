@@ -17,7 +17,6 @@ from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_re
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
 from serve_app.middleware import note_job
-from serve_app.partial_results import partial_results
 from serve_app.schemas import (
     BatchCancelled,
     BatchCreated,
@@ -130,7 +129,7 @@ async def batch_results(
 ) -> BatchResults | PartialResults:
     job = note_job(request, await services.registry.get(account, job_id))
     if partial:
-        return await asyncio.to_thread(partial_results, services.store, job, services.settings)
+        return await services.partial_results.read(job)
     if job.status != "completed":
         raise Conflict(f"Job {job.job_id} is {job.status}; results are there once it is completed.", status=job.status)
     url = await asyncio.to_thread(

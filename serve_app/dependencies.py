@@ -17,6 +17,7 @@ from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
 from serve_app.authentication import Caller
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
@@ -35,6 +36,7 @@ class Services:
     calls: CallMeter
     classifiers: ClassifierRepository
     preview: PreviewClient
+    partial_results: PartialResultsReader
 
 
 def _services(request: Request) -> Services:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.exceptions import Conflict
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from pipelines.exceptions import Conflict, Unavailable
 from pipelines.job import JobRecord
 from pipelines.job_input import JobInput
 from pipelines.layout import JobPaths
@@ -11,6 +14,35 @@ from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, finished_shards
 from pipelines.stored_plan import load_plan
 from serve_app.schemas import PartialResults, ResultPart
+
+_THREADS = 2
+_WAITING = 8
+
+
+class PartialResultsReader:
+    """Reads them on behalf of one API replica, in threads of its own: a large job's take as long as thousands of other
+    calls, which must not wait for them.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(_THREADS, "partial-results")
+        self._asked_for = 0
+
+    async def read(self, job: JobRecord) -> PartialResults:
+        """Raises as ``partial_results`` does, and Unavailable where several wait already."""
+        if self._asked_for >= _THREADS + _WAITING:
+            raise Unavailable("Partial results of many jobs are asked for at this moment. Try again shortly.")
+        self._asked_for += 1
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(self._threads, partial_results, self._store, job, self._settings)
+        reading.add_done_callback(self._done)
+        # Its thread works on, whether or not the caller waits.
+        return await asyncio.shield(reading)
+
+    def _done(self, _: asyncio.Future[PartialResults]) -> None:
+        self._asked_for -= 1
 
 
 def partial_results(store: ObjectStore, job: JobRecord, settings: Settings) -> PartialResults:
