@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -364,17 +364,30 @@ def test_a_call_whose_turn_does_not_come_before_its_caller_gives_up_changes_noth
     in_a_loop(test)
 
 
-def test_what_a_driver_tells_the_registry_in_another_thread_is_stored_by_the_registrys_own(settings: Settings) -> None:
+def test_what_a_driver_tells_the_registry_in_another_thread_is_heard_by_the_registrys_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard_in: set[int] = set()
+
     async def test() -> None:
         async with running(settings) as (registry, drivers):
             job = await started(registry, *accounts(1))
             await until(lambda: job.job_id in drivers.assigned)
             report = Advanced(run=drivers.assigned[job.job_id][0].run, phase="writing")
+            pool = registry._scheduler.drivers
+            hearing = pool.hearing
+
+            def noted(job_id: str) -> AbstractContextManager[None]:
+                heard_in.add(threading.get_ident())
+                return hearing(job_id)
+
+            monkeypatch.setattr(pool, "hearing", noted)
             # As Ray calls the methods of a concurrency group.
             assert await asyncio.to_thread(asyncio.run, registry.driver_report(job.job_id, report))
             await until(lambda: registry._repository.load(job.account, job.job_id).phase == "writing")
             await asyncio.to_thread(asyncio.run, registry.driver_finished(job.job_id, report.run, Totals(1, 0, 1)))
             assert (await registry.get(job.account, job.job_id)).status == "completed"
+            assert heard_in == {threading.get_ident()}
 
     in_a_loop(test)
 
