@@ -33,7 +33,7 @@ from pipelines.logs import Fields, configure_logging, process_fields
 from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import PlannedRange
-from pipelines.range_classifier import classify_range
+from pipelines.range_classifier import classify_range, works
 from pipelines.ranges import read_lines_of
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.5
 # A process can die for reasons that are not in its engine.
 _LOADS_DIED_OVER = 3
-# A GPU that has failed once may serve the next process; one that failed them all will not.
+# A GPU that failed over a range may serve the next process; where that answers nothing at all, no range is to blame.
 _BROKEN_ATTEMPTS = 3
 _RECEIPT_SCHEMA = pa.schema(
     {
@@ -183,6 +183,8 @@ class ClassifierActor:
                 reported_at = time.monotonic()
                 self._watcher.range_progress.remote(index, attempt.number, completed, failed)
 
+        if attempt.number > _BROKEN_ATTEMPTS and not works(self._classifier):
+            raise ClassifierBroken
         began = time.monotonic()
         with spool() as lines:
             try:
@@ -197,9 +199,8 @@ class ClassifierActor:
                     on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
                 )
             except ClassifierBroken:
-                if attempt.number > _BROKEN_ATTEMPTS:
-                    raise
-                # What is broken, such as a GPU's context, ends with the process; Ray starts another for the range.
+                # What is broken, such as a GPU's context, ends with the process; Ray starts another for the range, in
+                # which a text that breaks it is found as one is that ends it.
                 os._exit(1)
             work = Work(time.monotonic() - began, errors=result.errors)
             ray.get(self._watcher.range_classified.remote(index, work))

@@ -113,11 +113,21 @@ def answer_texts(
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
     # What breaks it for good, whenever that was, makes it fail on the last text too.
-    if isinstance(answers[-1], ItemError) and not _works(classifier):
+    if isinstance(answers[-1], ItemError) and not works(classifier):
         raise ClassifierBroken
     if len(texts) >= _MANY and all(isinstance(answer, ItemError) for answer in answers):
         raise RuntimeError(f"the classifier failed on each of {len(texts)} texts")
     return answers
+
+
+def works(classifier: Classifier) -> bool:
+    """Whether it answers a text that is known to be fine."""
+    try:
+        _classified(classifier, [_FINE_TEXT])
+    except Exception:
+        logger.exception("classifying a text that is known to be fine failed too")
+        return False
+    return True
 
 
 def _classified(
@@ -137,15 +147,6 @@ def _answer_by_halves(classifier: Classifier, texts: Sequence[str]) -> list[Pred
             return [ItemError("classifier_error", f"The classifier failed on this text: {type(error).__name__}")]
     middle = len(texts) // 2
     return _answer_by_halves(classifier, texts[:middle]) + _answer_by_halves(classifier, texts[middle:])
-
-
-def _works(classifier: Classifier) -> bool:
-    try:
-        _classified(classifier, [_FINE_TEXT])
-    except Exception:
-        logger.exception("classifying a text that is known to be fine failed too")
-        return False
-    return True
 
 
 def _slice_items(task: ClassificationTask) -> int:

@@ -16,8 +16,9 @@ from models.task import ClassificationTask, Prediction
 
 BREAKS_ONCE = "this text breaks the first process that comes to it"
 BREAKS_ALWAYS = "this text breaks every process that comes to it"
+BREAKS_ALL = "this text breaks every process from then on, whatever that comes to"
 BROKEN_FILE = "CHAOS_BROKEN_FILE"
-"""Where is noted that a process broke."""
+"""Where the text is noted that a process broke at."""
 
 
 class BreakingEngine:
@@ -40,15 +41,20 @@ class BreakingClassifier:
     def __init__(self, classifier: Classifier, noted: Path) -> None:
         self._classifier = classifier
         self._noted = noted
-        self._broken = False
+        self._broken = BREAKS_ALL in self._seen()
 
     def classify(self, texts: Sequence[str], on_batch: OnBatch | None = None) -> list[Prediction]:
-        if any(text == BREAKS_ALWAYS or (text == BREAKS_ONCE and not self._noted.exists()) for text in texts):
-            self._noted.touch()
+        seen = self._seen()
+        breaking = [text for text in texts if text in (BREAKS_ALWAYS, BREAKS_ALL) or (text == BREAKS_ONCE and not seen)]
+        if breaking:
+            self._noted.write_text(breaking[0])
             self._broken = True
         if self._broken:
             raise RuntimeError("an illegal memory access was encountered")
         return self._classifier.classify(texts, on_batch)
+
+    def _seen(self) -> str:
+        return self._noted.read_text() if self._noted.exists() else ""
 
 
 def load(threads: int | None, weights: str | None) -> Engine:
