@@ -9,30 +9,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.protocol import Classifier, Engine, EngineInfo, OnBatch, TokenCounter
+from models.protocol import Classifier, Engine, OnBatch, TokenCounter
 from models.registry import load_engine
 from models.registry import load_token_counter as load_counter
-from models.task import ClassificationTask, Prediction
+from models.task import Prediction
+from tests.chaos.wrapped_engine import WrappedEngine
 
 BREAKS_ONCE = "this text breaks the first process that comes to it"
 BREAKS_ALWAYS = "this text breaks every process that comes to it"
 BREAKS_ALL = "this text breaks every process from then on, whatever that comes to"
 BROKEN_FILE = "CHAOS_BROKEN_FILE"
 """Where the text is noted that a process broke at."""
-
-
-class BreakingEngine:
-    """Binds the real engine and wraps its classifiers."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    def bind(self, task: ClassificationTask) -> Classifier:
-        return BreakingClassifier(self._engine.bind(task), Path(os.environ[BROKEN_FILE]))
 
 
 class BreakingClassifier:
@@ -58,7 +45,8 @@ class BreakingClassifier:
 
 
 def load(threads: int | None, weights: str | None) -> Engine:
-    return BreakingEngine(load_engine("static", threads=threads))
+    noted = Path(os.environ[BROKEN_FILE])
+    return WrappedEngine(load_engine("static", threads=threads), lambda bound: BreakingClassifier(bound, noted))
 
 
 def load_token_counter(weights: str | None) -> TokenCounter:

@@ -10,27 +10,14 @@ import ctypes
 import os
 from collections.abc import Sequence
 
-from models.protocol import Classifier, Engine, EngineInfo, OnBatch, TokenCounter
-from models.task import ClassificationTask, Prediction
+from models.protocol import Classifier, Engine, OnBatch, TokenCounter
+from models.task import Prediction
 from tests.chaos import journal_engine
+from tests.chaos.wrapped_engine import WrappedEngine
 
 EXITS = "this text ends the process"
 CRASHES = "this text crashes the process"
 HANGS = "this text hangs the process"
-
-
-class DeadlyEngine:
-    """Binds the journalled engine and wraps its classifiers."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    def bind(self, task: ClassificationTask) -> Classifier:
-        return DeadlyClassifier(self._engine.bind(task))
 
 
 class DeadlyClassifier:
@@ -51,7 +38,7 @@ class DeadlyClassifier:
 
 
 def load(threads: int | None, weights: str | None) -> Engine:
-    return DeadlyEngine(journal_engine.load(threads, weights))
+    return WrappedEngine(journal_engine.load(threads, weights), DeadlyClassifier)
 
 
 def load_token_counter(weights: str | None) -> TokenCounter:

@@ -9,30 +9,16 @@ import os
 import time
 from collections.abc import Sequence
 
-from models.protocol import Classifier, Engine, EngineInfo, OnBatch, TokenCounter
+from models.protocol import Classifier, Engine, OnBatch, TokenCounter
 from models.registry import load_engine
 from models.registry import load_token_counter as load_counter
-from models.task import ClassificationTask, Prediction
+from models.task import Prediction
 from tests.chaos.journal import Journal
+from tests.chaos.wrapped_engine import WrappedEngine
 
 ENGINE = "CHAOS_ENGINE"
 SECONDS_PER_TEXT = "CHAOS_SECONDS_PER_TEXT"
 _SLOW_PORTION = 25
-
-
-class JournalEngine:
-    """Binds the real engine and wraps its classifiers."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    def bind(self, task: ClassificationTask) -> Classifier:
-        pace = float(os.environ.get(SECONDS_PER_TEXT, "0"))
-        return JournalClassifier(self._engine.bind(task), Journal.of_this_process(), pace)
 
 
 class JournalClassifier:
@@ -59,11 +45,15 @@ class JournalClassifier:
 
 
 def load(threads: int | None, weights: str | None) -> Engine:
-    return JournalEngine(load_engine(_engine_name(), threads=threads, weights=weights))
+    return WrappedEngine(load_engine(_engine_name(), threads=threads, weights=weights), _journalled)
 
 
 def load_token_counter(weights: str | None) -> TokenCounter:
     return load_counter(_engine_name(), weights=weights)
+
+
+def _journalled(classifier: Classifier) -> Classifier:
+    return JournalClassifier(classifier, Journal.of_this_process(), float(os.environ.get(SECONDS_PER_TEXT, "0")))
 
 
 def _engine_name() -> str:

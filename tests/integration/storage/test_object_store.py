@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -211,10 +212,7 @@ def test_clients_are_given_the_public_address(gateway_server: S3Server) -> None:
 )
 def test_shards_are_joined_in_order(store: ObjectStore, prefix: str, sizes: list[int]) -> None:
     bodies = [bytes([97 + index]) * size for index, size in enumerate(sizes)]
-    shards = []
-    for index, body in enumerate(bodies):
-        store.put(f"{prefix}shards/{index}", body)
-        shards.append(stored_shard(store, f"{prefix}shards/{index}"))
+    shards = stored_shards(store, prefix, bodies)
     join_shards(store, shards, prefix + "results")
     assert store.get(prefix + "results") == b"".join(bodies)
     join_shards(store, shards, prefix + "results")
@@ -229,12 +227,16 @@ def test_more_large_shards_than_there_may_be_parts_are_joined_in_order(
     monkeypatch.setattr(spool, "_IN_MEMORY_BYTES", in_memory)
     monkeypatch.setattr(join, "_READ_BYTES", 2 * MIB)
     bodies = [bytes([97 + index]) * (MIN_PART_BYTES + index) for index in range(5)]
-    shards = []
-    for index, body in enumerate(bodies):
-        store.put(f"{prefix}shards/{index}", body)
-        shards.append(stored_shard(store, f"{prefix}shards/{index}"))
+    shards = stored_shards(store, prefix, bodies)
     join_shards(store, shards, prefix + "results")
     assert store.get(prefix + "results") == b"".join(bodies)
+
+
+def stored_shards(store: ObjectStore, prefix: str, bodies: Sequence[bytes]) -> list[Shard]:
+    keys = [f"{prefix}shards/{index}" for index in range(len(bodies))]
+    for key, body in zip(keys, bodies, strict=True):
+        store.put(key, body)
+    return [stored_shard(store, key) for key in keys]
 
 
 def stored_shard(store: ObjectStore, key: str) -> Shard:
