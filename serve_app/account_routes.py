@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BeforeValidator
 
-from pipelines.exceptions import RequestInvalid
 from serve_app.account_schemas import CreateKey, KeyCreated, KeyListed, KeyRevoked, UsageReport
 from serve_app.accounts import list_keys, new_key
 from serve_app.dependencies import CurrentCaller, Serving, error_responses, managed_account
+from serve_app.exceptions import RequestInvalid
 
 _DEFAULT_DAYS = 30
 _MAX_DAYS = 366

@@ -15,18 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.exceptions import (
-    KeyNotFound,
-    LastKey,
-    ObjectMissing,
-    RequestInvalid,
-    StorageUnavailable,
-    TooManyKeys,
-    Unauthorized,
-    Unavailable,
-)
+from pipelines.exceptions import ObjectMissing, StorageUnavailable, Unavailable
 from pipelines.layout import ACCOUNT_PATTERN, KEYS_PREFIX, api_key_object, key_list_entry, key_list_prefix
 from pipelines.object_store import ObjectStore
+from serve_app.exceptions import KeyNotFound, LastKey, RequestInvalid, TooManyKeys, Unauthorized
 from serve_app.rate_limit import RequestLimit
 
 KEY_PREFIX = "lw_"

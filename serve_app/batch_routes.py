@@ -9,11 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from pipelines.exceptions import Conflict, RequestInvalid
+from pipelines.exceptions import Conflict
 from pipelines.job import is_same_start, require_startable
 from pipelines.layout import JobPaths
 from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses, hashed
+from serve_app.exceptions import RequestInvalid
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
 from serve_app.middleware import note_job

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from pipelines.exceptions import ClassifierNotFound, IdempotencyConflict, ObjectMissing
+from pipelines.exceptions import ObjectMissing
 from pipelines.job import TaskConfig
 from pipelines.layout import ClassifierPaths
 from pipelines.object_store import ObjectStore
+from serve_app.exceptions import ClassifierNotFound, IdempotencyConflict
 from serve_app.saved_classifier import ClassifierIndex, ClassifierReference, SavedClassifier
 
 

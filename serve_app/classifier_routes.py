@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from pipelines.exceptions import ClassifierNotFound, RequestInvalid
 from serve_app.classifier_schemas import Classifier, ClassifierDeleted, ClassifierSummary, SaveClassifier
 from serve_app.dependencies import Account, IdempotencyHeader, Services, Serving, error_responses, hashed
+from serve_app.exceptions import ClassifierNotFound, RequestInvalid
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 classifiers = APIRouter(prefix="/v1", tags=["classifiers"])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from pipelines.exceptions import NotFound, RequestInvalid, Unauthorized
+from pipelines.exceptions import NotFound
 from pipelines.layout import ACCOUNT_PATTERN
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
@@ -17,6 +17,7 @@ from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
 from serve_app.authentication import Caller
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.exceptions import RequestInvalid, Unauthorized
 from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient

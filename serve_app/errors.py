@@ -12,20 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from pipelines.exceptions import (
-    BadRequest,
-    BodyTooLarge,
-    BodyTooSlow,
-    Conflict,
-    KeyUncertain,
-    LabelworksError,
-    NotFound,
-    RequestInvalid,
-    StorageUnavailable,
-    TooManyRequests,
-    Unauthorized,
-    Unavailable,
-)
+from pipelines.exceptions import BadRequest, Conflict, LabelworksError, NotFound, StorageUnavailable, Unavailable
+from serve_app.exceptions import BodyTooLarge, BodyTooSlow, KeyUncertain, RequestInvalid, TooManyRequests, Unauthorized
 from serve_app.schemas import ErrorBody
 from serve_app.strict_json import is_json
 from serve_app.task_fields import FieldError

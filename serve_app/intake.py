@@ -6,7 +6,7 @@ import logging
 
 from models.exceptions import ModelError
 from pipelines.engines import token_counter_for
-from pipelines.exceptions import InputMissing, InputRejected, ModelUnusable, ObjectMissing
+from pipelines.exceptions import InputRejected, ObjectMissing
 from pipelines.file_kind import require_text
 from pipelines.job import InputVersion, JobRecord
 from pipelines.job_input import JobInput
@@ -14,6 +14,7 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.scan import estimate_tokens, require_ndjson, scan_lines
 from pipelines.settings import GIB, KIB, Settings
+from serve_app.exceptions import InputMissing, ModelUnusable
 
 logger = logging.getLogger(__name__)
 

@@ -14,14 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.exceptions import (
-    IdempotencyConflict,
-    JobNotFound,
-    LabelworksError,
-    ObjectMissing,
-    RegistrySuperseded,
-    StorageUnavailable,
-)
+from pipelines.exceptions import LabelworksError, ObjectMissing, StorageUnavailable
 from pipelines.job import JobRecord
 from pipelines.layout import (
     ACTIVE_PREFIX,
@@ -33,6 +26,7 @@ from pipelines.layout import (
     read_index_key,
 )
 from pipelines.object_store import ObjectStore
+from serve_app.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded
 from serve_app.job_view import JobView
 from serve_app.usage import UsageLedger
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from pipelines.exceptions import JobNotFound
 from pipelines.job import JobRecord
+from serve_app.exceptions import JobNotFound
 from serve_app.job_view import JobView
 
 _CACHED_JOBS = 10_000

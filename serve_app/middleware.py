@@ -15,19 +15,13 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.exceptions import (
-    BodyTooLarge,
-    BodyTooSlow,
-    LabelworksError,
-    RequestInvalid,
-    TooManyRequests,
-    Unavailable,
-)
+from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import JobRecord
 from pipelines.logs import log_fields
 from pipelines.settings import MIB
 from serve_app.authentication import CALLS_PREFIX, Caller
 from serve_app.errors import error_response
+from serve_app.exceptions import BodyTooLarge, BodyTooSlow, RequestInvalid, TooManyRequests
 from serve_app.strict_json import is_json, require_strict_json
 
 logger = logging.getLogger(__name__)

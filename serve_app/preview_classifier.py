@@ -12,11 +12,12 @@ from itertools import chain
 from models.exceptions import ModelError
 from models.protocol import Classifier, Engine
 from models.task import Prediction
-from pipelines.exceptions import LabelworksError, ModelUnusable
+from pipelines.exceptions import LabelworksError
 from pipelines.job import JobConfig
 from pipelines.logs import Field, current_request, log_fields
 from pipelines.ndjson import ItemError, text_error
 from pipelines.range_classifier import answer_texts
+from serve_app.exceptions import ModelUnusable
 from serve_app.recently_used import RecentlyUsed
 
 logger = logging.getLogger(__name__)

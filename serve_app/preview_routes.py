@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from models.task import Prediction
-from pipelines.exceptions import LabelworksError, RequestInvalid
+from pipelines.exceptions import LabelworksError
 from pipelines.ndjson import ItemError, text_error
 from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, Services, Serving, error_responses
+from serve_app.exceptions import RequestInvalid
 from serve_app.preview_classifier import PreviewAnswer, PreviewRequest
 from serve_app.preview_schemas import (
     Classified,

@@ -14,16 +14,7 @@ from typing import Any, TypeVar
 import ray
 
 from pipelines.driver import JobFailure
-from pipelines.exceptions import (
-    AccountBusy,
-    BucketTaken,
-    DriverSuperseded,
-    JobNotFound,
-    KeyUncertain,
-    RegistrySuperseded,
-    StorageUnavailable,
-    Unavailable,
-)
+from pipelines.exceptions import DriverSuperseded, StorageUnavailable, Unavailable
 from pipelines.job import (
     CANCELLED,
     Advanced,
@@ -46,6 +37,7 @@ from pipelines.run import Totals
 from pipelines.settings import Settings
 from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.exceptions import AccountBusy, BucketTaken, JobNotFound, KeyUncertain, RegistrySuperseded
 from serve_app.isolated_steps import isolated
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.job_table import JobTable

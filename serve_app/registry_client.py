@@ -11,11 +11,12 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from pipelines.exceptions import KeyUncertain, LabelworksError, Unavailable
+from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.job import InputVersion, JobConfig, TaskConfig
 from pipelines.logs import current_fields
 from pipelines.settings import Settings
 from serve_app.accounts import ApiKey
+from serve_app.exceptions import KeyUncertain
 from serve_app.job_repository import IdempotencyKey
 from serve_app.job_view import JobView
 from serve_app.registry import ACTOR_NAME, DRIVERS_CALLS, JobRegistry

@@ -11,9 +11,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from models.task import Mode
-from pipelines.exceptions import ClassifierNotFound, TooManyClassifiers
 from pipelines.job import TaskConfig
 from pipelines.layout import CLASSIFIER_NAME_PATTERN
+from serve_app.exceptions import ClassifierNotFound, TooManyClassifiers
 
 MAX_VERSIONS = 2_000
 """Of all classifiers of an account together: their index is read and written whole."""

@@ -7,7 +7,7 @@ import re
 from math import isinf
 from typing import Any
 
-from pipelines.exceptions import RequestInvalid
+from serve_app.exceptions import RequestInvalid
 
 MAX_DEPTH = 64
 _INTEGER_DIGITS = 308

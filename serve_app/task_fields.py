@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from models.task import Mode
-from pipelines.exceptions import RequestInvalid
 from pipelines.job import JobConfig, TaskConfig
+from serve_app.exceptions import RequestInvalid
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 MAX_LABELS = 200

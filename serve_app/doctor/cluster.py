@@ -14,13 +14,13 @@ from ray._private import services
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipelines.engines import classifier_resources, runs_on_gpu
-from pipelines.exceptions import BucketTaken
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
 from serve_app.doctor.models import examine_engine
 from serve_app.doctor.versions import examine_versions
 from serve_app.doctor.workers import examine_workers
 from serve_app.driver_pool import classifier_slots
+from serve_app.exceptions import BucketTaken
 from serve_app.registry import ACTOR_NAME
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import ray
 from ray import serve
 
-from pipelines.exceptions import Unauthorized
 from pipelines.object_store import ObjectStore
 from pipelines.settings import MIB, Settings
 from serve_app.accounts import find_key, new_key, store_key
@@ -23,6 +22,7 @@ from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway
 from serve_app.embedded.ports import choose_port
 from serve_app.embedded.state import StackState, locked, ray_address_file, read_state, write_state
+from serve_app.exceptions import Unauthorized
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines.exceptions import AccountBusy, IdempotencyConflict, JobNotFound, Unavailable
+from pipelines.exceptions import Unavailable
 from pipelines.job import (
     Completed,
     DriverAssigned,
@@ -37,6 +37,7 @@ from serve_app import api, middleware
 from serve_app.accounts import create_key
 from serve_app.api import build_app
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.exceptions import AccountBusy, IdempotencyConflict, JobNotFound
 from serve_app.job_repository import IdempotencyKey
 from tests.integration.storage.conftest import S3Server
 

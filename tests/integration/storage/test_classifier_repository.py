@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.exceptions import ClassifierNotFound, IdempotencyConflict, RegistrySuperseded
 from pipelines.job import TaskConfig
 from pipelines.layout import ClassifierPaths
 from pipelines.object_store import ObjectStore
 from serve_app.classifier_repository import ClassifierRepository
+from serve_app.exceptions import ClassifierNotFound, IdempotencyConflict, RegistrySuperseded
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.exceptions import InputMissing, InputRejected, ModelUnusable
+from pipelines.exceptions import InputRejected
 from pipelines.job import JobConfig, JobRecord
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app import intake
+from serve_app.exceptions import InputMissing, ModelUnusable
 from serve_app.intake import inspect_upload
 
 SETTINGS = Settings()

@@ -10,15 +10,11 @@ from typing import TypeVar
 
 import pytest
 
-from pipelines.exceptions import (
-    IdempotencyConflict,
-    JobNotFound,
-    RegistrySuperseded,
-    StorageUnavailable,
-)
+from pipelines.exceptions import StorageUnavailable
 from pipelines.job import Completed, DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
+from serve_app.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.usage import Usage, UsageLedger
 from tests.faults.tcp_proxy import FaultyProxy

@@ -9,15 +9,7 @@ from typing import cast
 
 import pytest
 
-from pipelines.exceptions import (
-    KeyNotFound,
-    LastKey,
-    RequestInvalid,
-    StorageUnavailable,
-    TooManyKeys,
-    Unauthorized,
-    Unavailable,
-)
+from pipelines.exceptions import StorageUnavailable, Unavailable
 from pipelines.object_store import ObjectStore
 from serve_app import accounts
 from serve_app.accounts import (
@@ -30,6 +22,7 @@ from serve_app.accounts import (
     revoke_key,
 )
 from serve_app.embedded.stack import working_key
+from serve_app.exceptions import KeyNotFound, LastKey, RequestInvalid, TooManyKeys, Unauthorized
 from tests.unit.serve_app.memory_store import MemoryStore
 
 GUESS = "lw_" + "g" * 43

@@ -8,11 +8,11 @@ from unittest.mock import MagicMock
 import pytest
 from ray.exceptions import RayTaskError
 
-from pipelines.exceptions import BucketTaken
 from pipelines.settings import Settings
 from serve_app.doctor import cluster
 from serve_app.doctor.cluster import examine_room
 from serve_app.doctor.workers import examine_workers
+from serve_app.exceptions import BucketTaken
 
 HEAD = {"CPU": 0.0}
 GPUS = Settings(models=("embedding", "minilm"), classifier_gpus=2, gpu_classifier_slots=4)

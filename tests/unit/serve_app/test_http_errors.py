@@ -14,29 +14,31 @@ from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.types import Message
 
 from pipelines.exceptions import (
-    AccountBusy,
     BadRequest,
     Conflict,
     DriverSuperseded,
     IllegalTransition,
     InputChanged,
-    InputMissing,
     InputRejected,
-    JobNotFound,
-    KeyNotFound,
-    KeyUncertain,
     LabelworksError,
-    LastKey,
-    ModelUnusable,
     ObjectMissing,
-    RequestInvalid,
     StorageUnavailable,
-    TooManyKeys,
-    TooManyRequests,
-    Unauthorized,
     Unavailable,
 )
 from serve_app.errors import install_error_handlers
+from serve_app.exceptions import (
+    AccountBusy,
+    InputMissing,
+    JobNotFound,
+    KeyNotFound,
+    KeyUncertain,
+    LastKey,
+    ModelUnusable,
+    RequestInvalid,
+    TooManyKeys,
+    TooManyRequests,
+    Unauthorized,
+)
 from serve_app.middleware import (
     MAX_BODY_BYTES,
     BodyLimitMiddleware,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.exceptions import JobNotFound
 from pipelines.job import JobConfig, JobRecord, Status
 from serve_app import job_table
+from serve_app.exceptions import JobNotFound
 from serve_app.job_table import JobTable
 
 

@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from pipelines.exceptions import Unauthorized, Unavailable
+from pipelines.exceptions import Unavailable
 from pipelines.object_store import ObjectStore
 from serve_app import accounts
 from serve_app.accounts import KeyDirectory, create_key
 from serve_app.authentication import Authenticator, Caller
+from serve_app.exceptions import Unauthorized
 from tests.unit.serve_app.memory_store import MemoryStore
 
 ADMIN_KEY = "a" * 40

@@ -9,12 +9,13 @@ import pytest
 from models.protocol import Classifier, Engine, EngineInfo, OnBatch
 from models.registry import load_engine
 from models.task import ClassificationTask, Prediction
-from pipelines.exceptions import LabelworksError, ModelUnusable
+from pipelines.exceptions import LabelworksError
 from pipelines.job import JobConfig
 from pipelines.logs import configure_logging, log_fields
 from pipelines.ndjson import ItemError
 from pipelines.settings import Settings
 from serve_app import preview_classifier
+from serve_app.exceptions import ModelUnusable
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.recently_used import RecentlyUsed
 

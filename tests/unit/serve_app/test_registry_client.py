@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorUnavailableError, RayError
 
-from pipelines.exceptions import KeyUncertain, Unavailable
+from pipelines.exceptions import Unavailable
 from pipelines.settings import Settings
 from serve_app import registry_client
 from serve_app.accounts import new_key
 from serve_app.errors import error_response
+from serve_app.exceptions import KeyUncertain
 from serve_app.registry_client import RegistryClient
 
 

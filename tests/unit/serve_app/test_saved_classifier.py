@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.exceptions import ClassifierNotFound, TooManyClassifiers
 from pipelines.layout import CLASSIFIER_NAME_PATTERN, ClassifierPaths
 from serve_app import saved_classifier
 from serve_app.classifier_schemas import SaveClassifier
+from serve_app.exceptions import ClassifierNotFound, TooManyClassifiers
 from serve_app.saved_classifier import ClassifierIndex, ClassifierReference, SavedClassifier
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

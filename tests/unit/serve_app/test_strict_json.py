@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.exceptions import RequestInvalid
+from serve_app.exceptions import RequestInvalid
 from serve_app.strict_json import MAX_DEPTH, is_json, require_strict_json
 from tests.unit.pipelines.strategies import input_bytes, json_values
 

@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pipelines.driver import Assignment
-from pipelines.exceptions import (
-    JobNotFound,
-)
 from pipelines.job import InputVersion, JobConfig, JobRecord
 from pipelines.settings import Settings
+from serve_app.exceptions import JobNotFound
 from serve_app.registry import JobRegistry
 from serve_app.spare_drivers import DriverProcess
 

@@ -10,9 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.driver import JobFailure
-from pipelines.exceptions import (
-    DriverSuperseded,
-)
+from pipelines.exceptions import DriverSuperseded
 from pipelines.job import Advanced, JobRecord
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore

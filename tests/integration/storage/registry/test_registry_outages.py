@@ -9,13 +9,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from pipelines.exceptions import (
-    BucketTaken,
-    DriverSuperseded,
-    KeyUncertain,
-    StorageUnavailable,
-    Unavailable,
-)
+from pipelines.exceptions import DriverSuperseded, StorageUnavailable, Unavailable
 from pipelines.job import Advanced, JobRecord
 from pipelines.layout import REGISTRY_EPOCH_KEY
 from pipelines.object_store import ObjectStore
@@ -24,6 +18,7 @@ from pipelines.settings import Settings
 from serve_app import registry as registry_module
 from serve_app import scheduler as scheduler_module
 from serve_app.accounts import new_key, require_room
+from serve_app.exceptions import BucketTaken, KeyUncertain
 from serve_app.spare_drivers import DriverProcess
 from tests.faults.tcp_proxy import Cut, FaultyProxy
 from tests.integration.storage.conftest import S3Server
