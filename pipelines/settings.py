@@ -93,8 +93,13 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(1.0, gt=0)
     heartbeat_timeout_seconds: float = Field(20.0, gt=0)
     spare_drivers: int = Field(1, ge=0, description="Driver processes kept ready, so that small jobs start at once.")
+    spare_processes: int = Field(
+        1,
+        ge=0,
+        description="Processes kept ready on each node that classifies, so that its next classifiers start soon.",
+    )
     spare_delay_seconds: float = Field(
-        5.0, ge=0, description="How long a job that has begun has the processors before a spare driver is made."
+        5.0, ge=0, description="How long a job that has begun has the processors before a spare of either is made."
     )
     driver_restarts: int = Field(5, ge=0, description="Driver deaths, with no shard between them, that a job survives.")
     job_retention_days: float = Field(30.0, gt=0)

@@ -19,6 +19,7 @@ from serve_app.isolated_steps import isolated
 from serve_app.job_table import JobTable
 from serve_app.metrics import ServiceMetrics
 from serve_app.spare_drivers import SpareDrivers
+from serve_app.spare_processes import SpareProcesses
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class Scheduler:
         self._change = change
         self._is_busy = is_busy
         self.drivers = DriverPool(settings)
-        self.spares = SpareDrivers(settings)
+        self._processes = SpareProcesses(settings)
+        self.spares = SpareDrivers(settings, on_prepared=self._processes.look_soon)
 
     def adopt(self, jobs: Sequence[JobRecord]) -> None:
         """After the registry's restart: the drivers of ``jobs``, all that are processing, go on; no other does."""
@@ -88,12 +90,14 @@ class Scheduler:
         if queue:
             await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
         self.spares.refill()
+        self._processes.refill()
         running = [each for on_gpu in slots for each in self.drivers.running(on_gpu)]
         taken = sum(each.slots for each in running)
         self._metrics.standing(self._jobs.active.values(), taken, sum(slots.values()), len(running))
 
     def _end_driver(self, job_id: str) -> None:
         """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
+        self._processes.look_soon()
         job = self._jobs.find(job_id)
         if job is None or job.status != "completed":
             self.drivers.dismiss(job_id)
@@ -133,6 +137,7 @@ class Scheduler:
         # Only now: until this was stored, an earlier driver was the job's if it lived.
         self.drivers.dismiss(job.job_id)
         self.drivers.launch(job, process)
+        self._processes.job_began()
 
     async def _admit(self, slots: Mapping[bool, int], queue: Sequence[JobRecord]) -> None:
         """Jobs on GPUs and jobs on CPUs wait for slots of their own."""

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,13 @@ class DriverProcess:
 
 
 class SpareDrivers:
-    """Keeps ``spare_drivers`` of them. Lives in the registry's event loop."""
+    """Keeps ``spare_drivers`` of them; ``on_prepared`` is called whenever one is ready for a job. Lives in the
+    registry's event loop.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_prepared: Callable[[], None]) -> None:
         self._settings = settings
+        self._on_prepared = on_prepared
         self._waiting: deque[DriverProcess] = deque()
         self._not_before = time.monotonic() + _START_SECONDS
         self._preparing: set[asyncio.Task[None]] = set()
@@ -123,3 +126,5 @@ class SpareDrivers:
             if driver in self._waiting:
                 self._waiting.remove(driver)
                 driver.kill()
+        else:
+            self._on_prepared()

@@ -26,6 +26,7 @@ from serve_app.exceptions import Unauthorized
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
 from serve_app.spare_drivers import NAMESPACE
+from serve_app.spare_processes import configure_spare_processes
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) ->
     os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
     # A pool a processor instead of eight: a driver grew by 45 MiB with its job otherwise, by what nobody used any more.
     os.environ.setdefault("MALLOC_ARENA_MAX", str(os.cpu_count() or 1))
+    configure_spare_processes()
     configure_proxy()
     try:
         ray.init(

@@ -28,6 +28,7 @@ from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, metrics_url
 from serve_app.embedded.state import StackState, read_state
 from serve_app.proxy_answers import configure_proxy
 from serve_app.spare_drivers import NAMESPACE
+from serve_app.spare_processes import configure_spare_processes
 from tests.chaos.announcement import Announcement
 
 _NODE: dict[str, Any] = {"object_store_memory": 100 * MIB, "include_dashboard": False}
@@ -50,6 +51,7 @@ def main() -> None:
     (folder / "stack.json").write_text(json.dumps(asdict(state)))
     os.environ.update(state.settings_environment())
     configure_proxy()
+    configure_spare_processes()
     settings = Settings()
     with server:
         store = ObjectStore(settings)

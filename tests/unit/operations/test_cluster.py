@@ -22,6 +22,7 @@ from pipelines.settings import Settings
 from serve_app.admission import Capacity
 from serve_app.driver_pool import classifier_slots
 from serve_app.proxy_answers import PROXY_CALLBACK, PROXY_CALLBACK_VARIABLE
+from serve_app.spare_processes import PRELOAD_VARIABLE, PRELOADED, PRESTART_VARIABLE
 from tests.unit.operations.cluster_files import ROOT, cluster, serve_config
 
 REMOTE_ROOT = "~/labelworks"
@@ -184,6 +185,13 @@ def test_a_nodes_processes_keep_a_pool_of_memory_a_processor() -> None:
 
     assert len(starts) == 2
     assert all(" MALLOC_ARENA_MAX=$(nproc) " in start for start in starts)
+
+
+def test_a_nodes_spare_processes_load_what_classifiers_need_and_none_but_those_are_started_ahead() -> None:
+    starts = [command for command in commands() if "/ray start" in command]
+
+    assert len(starts) == 2
+    assert all(f" {PRELOAD_VARIABLE}={PRELOADED} {PRESTART_VARIABLE}=0 " in start for start in starts)
 
 
 def test_the_head_does_not_remember_a_hundred_thousand_polls() -> None:

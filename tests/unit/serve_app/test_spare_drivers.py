@@ -15,7 +15,7 @@ def test_no_more_drivers_than_the_spares_that_are_kept_outlive_jobs_that_did_not
 ) -> None:
     ended: list[object] = []
     monkeypatch.setattr(spare_drivers.ray, "kill", lambda actor, no_restart: ended.append(actor))
-    kept = SpareDrivers(Settings(spare_drivers=spares))
+    kept = SpareDrivers(Settings(spare_drivers=spares), on_prepared=lambda: None)
     for number in range(4):
         kept.put_back(DriverProcess(f"driver-{number}", actor=number))
     assert ended == list(range(spares, 4))

@@ -28,7 +28,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(gateway_server: S3Server) -> Settings:
-    """With a bucket of the test's own: a registry begins with all the jobs that it finds."""
-    own = gateway_server.settings(bucket=f"registry-{secrets.token_hex(4)}")
+    """With a bucket of the test's own: a registry begins with all the jobs that it finds. No nodes have spares."""
+    own = gateway_server.settings(bucket=f"registry-{secrets.token_hex(4)}").model_copy(update={"spare_processes": 0})
     ObjectStore(own).ensure_bucket()
     return own

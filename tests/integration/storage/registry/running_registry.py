@@ -25,7 +25,7 @@ BULKY = JobConfig(labels=("a", "b"), examples={"a": tuple(f"{number:05d}" for nu
 class Drivers:
     """Takes the place of the spares; the drivers it hands out keep what they were told and do nothing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_prepared: Callable[[], None]) -> None:
         self.assigned: dict[str, list[Assignment]] = {}
         self.given = 0
         self.unused = 0
