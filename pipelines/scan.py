@@ -13,9 +13,6 @@ from pipelines.ndjson import count_lines, is_object, may_be_object, parse_line, 
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
-# From about here on a longer text has no more tokens, since models truncate.
-_LONG_LINE_BYTES = 2048
-
 
 @dataclass(frozen=True, slots=True)
 class RangeScan:
@@ -79,7 +76,7 @@ def _sample(data: bytes, *, first: bool, samples: int) -> list[tuple[bytes, floa
     if not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate(([0], ends[:-1]))
-    lengths = np.minimum(ends - starts, _LONG_LINE_BYTES)
+    lengths = ends - starts
     reach = np.cumsum(lengths)
     jitter = np.random.default_rng(len(data)).random(samples)
     offsets = (np.arange(samples) + jitter) * (reach[-1] / samples)
