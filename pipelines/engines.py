@@ -10,8 +10,8 @@ from models.exceptions import ModelUnavailable
 from models.fingerprint import engine_fingerprint
 from models.processors import usable_processors
 from models.protocol import Engine, TokenCounter
-from models.registry import engine_arithmetic, load_engine, load_token_counter, relative_speed, uses_gpu
-from pipelines import ndjson, range_classifier, results
+from models.registry import engine_arithmetic, load_engine, load_token_counter, uses_gpu
+from pipelines import ndjson, range_classifier, ranges, results
 from pipelines.settings import Settings
 
 _NODE_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU"}
@@ -67,14 +67,6 @@ def classifier_resources(settings: Settings, model: str) -> dict[str, float]:
     return {"num_cpus": settings.classifier_cpus}
 
 
-def least_range_bytes(settings: Settings, model: str) -> int:
-    """How small a range may be: as much larger than the setting as the engine is fast, since what every range costs
-    beside its texts, some tenth of a second, would otherwise be most of a fast engine's job.
-    """
-    speed = 1 if uses_gpu(model) and not runs_on_gpu(settings, model) else relative_speed(model)
-    return min(settings.range_min_bytes * speed, settings.range_max_bytes)
-
-
 def arithmetic_for(settings: Settings, model: str) -> str:
     """What a classifier on this node computes in, where that depends on the node."""
     return "on a GPU" if runs_on_gpu(settings, model) else engine_arithmetic(model)
@@ -82,10 +74,11 @@ def arithmetic_for(settings: Settings, model: str) -> str:
 
 def fingerprint_for(settings: Settings, model: str, arithmetic: str) -> str:
     """Tells the version of all that decides a job's result lines: the engine that this process would load, the
-    ``arithmetic`` of the nodes that it is to run on, and the code that reads and writes lines.
+    ``arithmetic`` of the nodes that it is to run on, and the code that reads and writes lines. How large ranges are
+    decides none of it: a plan keeps its ranges.
     """
     engine = engine_fingerprint(model, weights=settings.weights_of(model), arithmetic=arithmetic)
     found = hashlib.sha256(engine.encode())
-    for module in (ndjson, range_classifier, results):
+    for module in (ranges, ndjson, range_classifier, results):
         found.update(Path(module.__file__ or "").read_bytes())
     return found.hexdigest()[:32]

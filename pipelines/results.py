@@ -31,20 +31,3 @@ def render_error(error: ItemError, ids: str) -> str:
     """The line of an item that cannot be classified, without its line end."""
     message = json.dumps(error.message, ensure_ascii=False)
     return f'{{{ids}"error":{{"code":"{error.code}","message":{message}}}}}'
-
-
-# What one range's result lines may take, and the length below which lines are not expected on average: of the shortest
-# that can be classified they take five times as much, on disk.
-_RESULT_BYTES = 64 * 1024 * 1024
-_SHORT_LINE_BYTES = 64
-_SCORED_LABEL_BYTES = 40
-
-
-def bounded_range_bytes(task: ClassificationTask) -> int:
-    """The size of a range whose result lines, unless the input's are very short, stay in bounds even where every label
-    passes the threshold.
-    """
-    if task.mode == "single":
-        return _RESULT_BYTES
-    line = sum(len(json.dumps(label, ensure_ascii=False).encode()) + _SCORED_LABEL_BYTES for label in task.labels)
-    return max(_RESULT_BYTES * _SHORT_LINE_BYTES // line, _SHORT_LINE_BYTES)

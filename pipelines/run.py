@@ -10,13 +10,7 @@ from typing import Any
 import ray
 
 from pipelines.dataset import classify_ranges
-from pipelines.engines import (
-    arithmetic_for,
-    classifier_resources,
-    fingerprint_for,
-    least_range_bytes,
-    runs_on_gpu,
-)
+from pipelines.engines import arithmetic_for, classifier_resources, fingerprint_for, runs_on_gpu
 from pipelines.exceptions import LabelworksError, ObjectChanged
 from pipelines.job import JobConfig, Phase
 from pipelines.job_input import JobInput
@@ -25,8 +19,7 @@ from pipelines.node import node_resources
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import ProgressTracker
-from pipelines.ranges import count_ranges, cut_ranges
-from pipelines.results import bounded_range_bytes
+from pipelines.range_sizes import ranges_of
 from pipelines.scan import require_ndjson
 from pipelines.scan_input import scan_input
 from pipelines.settings import Settings
@@ -125,19 +118,6 @@ def run_job(
     raise LabelworksError("Finished parts of the job were changed again and again by something else; start it again.")
 
 
-def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
-    """How many ranges an input of ``size`` bytes is cut into: no more classifiers can work on it."""
-    return count_ranges(size, **_range_sizes(settings, config))
-
-
-def _range_sizes(settings: Settings, config: JobConfig) -> dict[str, int]:
-    return {
-        "min_bytes": least_range_bytes(settings, config.model),
-        "max_bytes": min(settings.range_max_bytes, bounded_range_bytes(config.task())),
-        "wanted": settings.ranges_per_job,
-    }
-
-
 def _classifiers_arithmetic(settings: Settings, model: str) -> str:
     """What the nodes compute in that classify: this one where it may be one of them, else the first that is free."""
     here = arithmetic_for(settings, model)
@@ -174,7 +154,7 @@ def _remove_outputs(store: ObjectStore, job: JobInput) -> None:
 def _plan(
     store: ObjectStore, settings: Settings, config: JobConfig, job: JobInput, prefetched: bytes | None, engine: str
 ) -> Plan:
-    ranges = cut_ranges(job.version.size, **_range_sizes(settings, config))
+    ranges = ranges_of(job.version.size, settings, config)
     scans = scan_input(store, settings, config.model, job, ranges, prefetched)
     require_ndjson(scans, job.reader(store, prefetched)(0, min(_HEAD_BYTES, job.version.size)))
     return make_plan(job.version, ranges, scans, engine)

@@ -11,7 +11,7 @@ from typing import Protocol
 from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import DriverSuperseded
 from pipelines.job import DriverAssigned, Event, Failed, JobRecord
-from pipelines.run import number_of_ranges
+from pipelines.range_sizes import number_of_ranges
 from pipelines.settings import Settings
 from serve_app.admission import Capacity, Waiting, admit
 from serve_app.driver_pool import DriverPool, slots_now

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from models.registry import engine_names
-from pipelines.engines import (
-    arithmetic_for,
-    classifier_resources,
-    fingerprint_for,
-    least_range_bytes,
-    threads_of_classifier,
-)
+from pipelines import ndjson, range_classifier, range_sizes, ranges, results
+from pipelines.engines import arithmetic_for, classifier_resources, fingerprint_for, threads_of_classifier
 from pipelines.settings import Settings
 
 
@@ -37,21 +35,26 @@ def test_an_engine_of_the_operators_says_whether_it_uses_gpus() -> None:
     assert "num_cpus" in classifier_resources(settings, "no.such.module")
 
 
-def test_ranges_of_fast_engines_are_larger_where_they_are_fast() -> None:
-    settings = Settings(range_min_bytes=1_000, range_max_bytes=20_000)
-    assert least_range_bytes(settings, "minilm") == least_range_bytes(settings, "no.such.module") == 1_000
-    assert least_range_bytes(settings, "static") == 20_000
-    assert least_range_bytes(settings, "embedding") == 1_000
-    on_gpus = settings.model_copy(update={"classifier_gpus": 1})
-    assert least_range_bytes(on_gpus, "embedding") == 16_000
-
-
 def test_a_job_on_nodes_that_compute_otherwise_has_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     here = arithmetic_for(settings, "minilm")
     monkeypatch.setattr("models.engines.minilm.arithmetic", lambda: "another")
     there = arithmetic_for(settings, "minilm")
     assert fingerprint_for(settings, "minilm", here) != fingerprint_for(settings, "minilm", there)
+
+
+@pytest.mark.parametrize(
+    ("module", "decides"),
+    [(ranges, True), (ndjson, True), (range_classifier, True), (results, True), (range_sizes, False)],
+)
+def test_the_code_that_decides_result_lines_is_in_the_fingerprint_and_that_which_sizes_ranges_is_not(
+    module: ModuleType, decides: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = fingerprint_for(Settings(), "static", "")
+    edited = tmp_path / "edited.py"
+    edited.write_bytes(Path(module.__file__ or "").read_bytes() + b"\n")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    assert (fingerprint_for(Settings(), "static", "") != before) == decides
 
 
 def test_the_cpu_of_a_node_with_a_gpu_does_not_matter_to_engines_that_use_it() -> None:
