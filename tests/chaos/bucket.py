@@ -25,7 +25,7 @@ def most_items_of_a_range(bucket: ObjectStore, paths: JobPaths) -> int:
 
 def uploads_begun(bucket: ObjectStore, key: str) -> int:
     """How many multipart uploads of this object were begun and neither completed nor aborted."""
-    found = bucket._client.list_multipart_uploads(Bucket=bucket._bucket, Prefix=key)
+    found = bucket._s3.client.list_multipart_uploads(Bucket=bucket._s3.bucket, Prefix=key)
     return len(found.get("Uploads", []))
 
 

@@ -69,7 +69,7 @@ def refuse(bucket: Settings, action: str, keys: str) -> None:
     resource = f"arn:aws:s3:::{bucket.s3_bucket}/{keys}"
     statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    ObjectStore(bucket)._client.put_bucket_policy(Bucket=bucket.s3_bucket, Policy=policy)
+    ObjectStore(bucket)._s3.client.put_bucket_policy(Bucket=bucket.s3_bucket, Policy=policy)
 
 
 @pytest.fixture(scope="session")

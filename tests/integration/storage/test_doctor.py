@@ -117,7 +117,7 @@ def test_a_bucket_whose_rules_let_pages_upload_and_download_needs_no_advice(buck
 
 
 def allow_pages(bucket: Settings, methods: list[str]) -> None:
-    ObjectStore(bucket)._client.put_bucket_cors(
+    ObjectStore(bucket)._s3.client.put_bucket_cors(
         Bucket=bucket.s3_bucket,
         CORSConfiguration={"CORSRules": [{"AllowedMethods": methods, "AllowedOrigins": ["*"]}]},
     )

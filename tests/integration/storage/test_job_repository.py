@@ -14,6 +14,7 @@ from pipelines.exceptions import StorageUnavailable
 from pipelines.job import Completed, DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
+from pipelines.object_store.connection import BucketConnection
 from serve_app.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.usage import Usage, UsageLedger
@@ -305,8 +306,10 @@ def test_deleting_twice_is_no_error(repository: JobRepository, account: str) -> 
 @pytest.mark.parametrize("server", ["gateway"], indirect=True)
 def test_a_deletion_that_was_cut_off_can_be_repeated(server: S3Server, store: ObjectStore, account: str) -> None:
     """Whatever call it was cut off at: either the job is still there as a whole to be deleted again, or gone."""
-    unsteady = _FailsAfter(server)
-    cut_off = JobRepository(unsteady)
+    unsteady = _FailsAfter(server.settings(), retry_seconds=0)
+    reaching = ObjectStore(server.settings())
+    reaching._s3 = unsteady
+    cut_off = JobRepository(reaching)
     cut_off.claim()
     for calls in range(13):
         unsteady.calls_left = 100
@@ -324,18 +327,16 @@ def test_a_deletion_that_was_cut_off_can_be_repeated(server: S3Server, store: Ob
         assert job.job_id not in cut_off.newest(account, 100)
 
 
-class _FailsAfter(ObjectStore):
-    """A store that goes down after so many calls."""
+class _FailsAfter(BucketConnection):
+    """A storage that goes down after so many calls."""
 
-    def __init__(self, server: S3Server) -> None:
-        super().__init__(server.settings(), retry_seconds=0)
-        self.calls_left = 100
+    calls_left = 100
 
-    def _retried(self, call: Callable[[], T]) -> T:
+    def retried(self, call: Callable[[], T]) -> T:
         self.calls_left -= 1
         if self.calls_left < 0:
             raise StorageUnavailable
-        return super()._retried(call)
+        return super().retried(call)
 
 
 def test_a_record_that_was_not_stored_is_not_acknowledged(server: S3Server, store: ObjectStore, account: str) -> None:

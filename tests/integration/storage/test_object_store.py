@@ -9,11 +9,11 @@ from itertools import islice
 import httpx
 import pytest
 
-from pipelines import join, object_store, spool
+from pipelines import join, spool
 from pipelines.exceptions import ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.join import MIN_PART_BYTES, Shard, join_shards
 from pipelines.layout import JobPaths
-from pipelines.object_store import ObjectStore, PresignedForm
+from pipelines.object_store import ObjectStore, PresignedForm, multipart
 from pipelines.shards import ShardOrigin, ShardReceipt, finished_shards, write_shard
 from tests.integration.storage.conftest import S3Server
 
@@ -306,7 +306,7 @@ def test_uploads_in_parts_that_were_never_ended_are_dropped_once_they_are_old(
 def test_uploads_in_parts_are_dropped_also_where_they_fill_more_than_one_page(
     gateway_store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "_UPLOADS_A_PAGE", 2)
+    monkeypatch.setattr(multipart, "_UPLOADS_A_PAGE", 2)
     for name in ("a", "b", "b", "c", "d/e"):
         gateway_store.begin_multipart(prefix + name)
     assert gateway_store.abort_multiparts(prefix) == 5

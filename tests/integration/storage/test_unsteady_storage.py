@@ -100,7 +100,7 @@ def test_a_storage_that_stays_away_is_unavailable_within_the_retry_time(
 ) -> None:
     store = ObjectStore(server.settings(endpoint=proxy.endpoint), retry_seconds=1)
     # Made ahead, since that takes long enough on a busy machine to leave no time for a second try.
-    assert store._client
+    assert store._s3.client
     proxy.fail_always(fault)
     with pytest.raises(StorageUnavailable, match=r"does not answer|asked for 1 seconds"):
         store.get("a")
@@ -161,7 +161,7 @@ def test_one_try_does_not_outlast_the_time_for_all_of_them(
     gateway_server: S3Server, retry_seconds: float, one_try: float
 ) -> None:
     store = ObjectStore(gateway_server.settings(), retry_seconds=retry_seconds)
-    assert store._client.meta.config.read_timeout == one_try
+    assert store._s3.client.meta.config.read_timeout == one_try
 
 
 def test_a_storage_that_comes_back_is_used_again(

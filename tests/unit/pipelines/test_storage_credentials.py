@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
 
 from pipelines.exceptions import StorageUnavailable
-from pipelines.object_store import ObjectStore
+from pipelines.object_store.connection import BucketConnection
 from pipelines.settings import Settings
 
 
@@ -25,17 +25,17 @@ def test_a_call_is_tried_again_while_they_are_renewed(error: BotoCoreError | Cli
             raise failures.pop()
         return "done"
 
-    assert ObjectStore(Settings())._retried(call) == "done"
+    assert BucketConnection(Settings()).retried(call) == "done"
 
 
 def test_a_process_that_had_none_asks_for_them_again_with_its_next_call() -> None:
-    store = ObjectStore(Settings(s3_access_key="a", s3_secret_key="b"))  # type: ignore[arg-type]
-    first = store._client
+    connection = BucketConnection(Settings(s3_access_key="a", s3_secret_key="b"))  # type: ignore[arg-type]
+    first = connection.client
 
     def call() -> None:
         raise NoCredentialsError
 
     with pytest.raises(StorageUnavailable, match="no credentials"):
-        store._retried(call)
+        connection.retried(call)
 
-    assert store._client is not first
+    assert connection.client is not first

@@ -10,7 +10,7 @@ from urllib3.exceptions import SSLError
 
 from pipelines.driver import explain
 from pipelines.exceptions import StorageUnavailable
-from pipelines.object_store import ObjectStore
+from pipelines.object_store.connection import BucketConnection
 from pipelines.settings import Settings
 
 KEY = "http://minio.internal:9000/labelworks/accounts/keys/0123.json"
@@ -60,7 +60,7 @@ def test_a_failure_of_the_storage_tells_its_reason_to_operators_alone(
         raise error
 
     with pytest.raises(StorageUnavailable) as failed:
-        ObjectStore(Settings(), retry_seconds=0.01)._retried(call)
+        BucketConnection(Settings(), 0.01).retried(call)
     # As a client of the API sees it, and the owner of a job; and as both get it from another process.
     for seen in (failed.value, pickle.loads(pickle.dumps(failed.value))):
         assert (seen.message, seen.details, explain(seen).error) == (message, {}, message)
