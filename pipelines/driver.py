@@ -22,8 +22,9 @@ from pipelines.exceptions import (
     ObjectMissing,
     StorageUnavailable,
 )
-from pipelines.job import Advanced, JobConfig, JobRecord, Phase
+from pipelines.job import JobConfig, JobRecord, Phase
 from pipelines.job_input import JobInput
+from pipelines.job_transitions import Advanced
 from pipelines.loads import EngineLoads
 from pipelines.logs import Fields, configure_logging
 from pipelines.object_store import ObjectStore

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 
 from pipelines.exceptions import Conflict
-from pipelines.job import is_same_start, require_startable
+from pipelines.job_transitions import is_same_start, require_startable
 from pipelines.layout import JobPaths
 from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses, hashed

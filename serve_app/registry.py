@@ -15,17 +15,13 @@ import ray
 
 from pipelines.driver import JobFailure
 from pipelines.exceptions import DriverSuperseded, StorageUnavailable, Unavailable
-from pipelines.job import (
-    CANCELLED,
+from pipelines.job import CANCELLED, InputVersion, JobConfig, JobRecord, TaskConfig
+from pipelines.job_transitions import (
     Advanced,
     Completed,
     Event,
     Failed,
-    InputVersion,
-    JobConfig,
-    JobRecord,
     Started,
-    TaskConfig,
     is_same_start,
     require_cancellable,
     require_deletable,

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from pipelines.engines import runs_on_gpu
 from pipelines.exceptions import DriverSuperseded
-from pipelines.job import DriverAssigned, Event, Failed, JobRecord
+from pipelines.job import JobRecord
+from pipelines.job_transitions import DriverAssigned, Event, Failed
 from pipelines.range_sizes import number_of_ranges
 from pipelines.settings import Settings
 from serve_app.admission import Capacity, Waiting, admit

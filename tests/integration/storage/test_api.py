@@ -16,19 +16,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.exceptions import Unavailable
-from pipelines.job import (
-    Completed,
-    DriverAssigned,
-    Event,
-    Failed,
-    InputVersion,
-    JobConfig,
-    JobRecord,
-    Started,
-    TaskConfig,
-    require_deletable,
-    transition,
-)
+from pipelines.job import InputVersion, JobConfig, JobRecord, TaskConfig
+from pipelines.job_transitions import Completed, DriverAssigned, Event, Failed, Started, require_deletable, transition
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, PlannedRange

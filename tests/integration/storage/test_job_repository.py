@@ -11,7 +11,8 @@ from typing import TypeVar
 import pytest
 
 from pipelines.exceptions import StorageUnavailable
-from pipelines.job import Completed, DriverAssigned, Failed, InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.job_transitions import Completed, DriverAssigned, Failed, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, REGISTRY_EPOCH_KEY, JobPaths, index_prefix
 from pipelines.object_store import ObjectStore
 from pipelines.object_store.connection import BucketConnection

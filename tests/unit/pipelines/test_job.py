@@ -9,17 +9,14 @@ from hypothesis import strategies as st
 
 from models.task import ClassificationTask
 from pipelines.exceptions import Conflict, IllegalTransition
-from pipelines.job import (
+from pipelines.job import InputVersion, JobConfig, JobRecord, Status
+from pipelines.job_transitions import (
     Advanced,
     Completed,
     DriverAssigned,
     Event,
     Failed,
-    InputVersion,
-    JobConfig,
-    JobRecord,
     Started,
-    Status,
     is_same_start,
     require_deletable,
     require_startable,

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from pipelines.exceptions import StorageUnavailable
-from pipelines.job import Failed, InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.job_transitions import Failed, Started, transition
 from pipelines.layout import ACTIVE_PREFIX, JobPaths
 from pipelines.object_store import ObjectStore
 from serve_app.job_repository import JobRepository

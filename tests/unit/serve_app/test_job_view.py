@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from pipelines.exceptions import LabelworksError
-from pipelines.job import InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.job_transitions import Started, transition
 from pipelines.object_store import ObjectStore
 from serve_app.job_repository import JobRepository
 from serve_app.job_view import JobView

@@ -11,7 +11,8 @@ import pytest
 
 from pipelines.driver import JobFailure
 from pipelines.exceptions import DriverSuperseded
-from pipelines.job import Advanced, JobRecord
+from pipelines.job import JobRecord
+from pipelines.job_transitions import Advanced
 from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals

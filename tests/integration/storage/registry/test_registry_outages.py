@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from pipelines.exceptions import DriverSuperseded, StorageUnavailable, Unavailable
-from pipelines.job import Advanced, JobRecord
+from pipelines.job import JobRecord
+from pipelines.job_transitions import Advanced
 from pipelines.layout import REGISTRY_EPOCH_KEY
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
