@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,6 +21,8 @@ IDEMPOTENCY_PREFIX = "accounts/idempotency/"
 JOBS_PREFIX = "batch/"
 INDEX_PREFIX = "accounts/jobs/"
 CLASSIFIERS_PREFIX = "classifiers/"
+RECORD_NAME = "job.json"
+_JOB_ID_ALPHABET = string.ascii_lowercase + string.digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MICROSECOND = 10**17
 
@@ -46,7 +50,7 @@ class JobPaths:
 
     @property
     def record(self) -> str:
-        return self.prefix + "job.json"
+        return self.prefix + RECORD_NAME
 
     @property
     def plan(self) -> str:
@@ -67,6 +71,27 @@ class JobPaths:
     def active_marker(self) -> str:
         """Present while the job may be processing, so that a new registry finds it without listing all jobs."""
         return f"{ACTIVE_PREFIX}{self.account}/{self.job_id}"
+
+
+def new_job_id() -> str:
+    """One that no other job has."""
+    return "batch_" + "".join(secrets.choice(_JOB_ID_ALPHABET) for _ in range(16))
+
+
+def job_prefix_of(key: str) -> str:
+    """The ``prefix`` of the job that an object under ``JOBS_PREFIX`` belongs to."""
+    return "/".join(key.split("/")[:3]) + "/"
+
+
+def shard_index(key: str) -> int:
+    """What ``shard`` put into a key."""
+    return int(key.rsplit("/", 1)[1].split(".")[0])
+
+
+def read_active_marker(key: str) -> tuple[str, str]:
+    """Account and id of the job whose ``active_marker`` this is."""
+    account, _, job_id = key.removeprefix(ACTIVE_PREFIX).partition("/")
+    return account, job_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +162,11 @@ def key_list_entry(account: str, key_hash: str) -> str:
     return key_list_prefix(account) + key_hash
 
 
+def key_hash_of(key: str) -> str:
+    """The hash that ``api_key_object`` or ``key_list_entry`` put into a key."""
+    return key.rpartition("/")[2].removesuffix(".json")
+
+
 def usage_prefix(account: str) -> str:
     return f"{USAGE_PREFIX}{account}/"
 
@@ -149,3 +179,18 @@ def usage_entry(account: str, day: date, source: str) -> str:
 def usage_day(account: str, day: date) -> str:
     """The entries of a day put together."""
     return f"{usage_prefix(account)}{day.isoformat()}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageKey:
+    """Whose usage of which day an object holds: what one source adds to it, or what was put together (no source)."""
+
+    account: str
+    day: date
+    source: str | None
+
+
+def read_usage_key(key: str) -> UsageKey:
+    """What ``usage_entry`` or ``usage_day`` put into a key."""
+    account, day, *source = key.removeprefix(USAGE_PREFIX).removesuffix(".json").split("/")
+    return UsageKey(account, date.fromisoformat(day), source[0] if source else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipelines.exceptions import ObjectMissing
-from pipelines.layout import JobPaths
+from pipelines.layout import JobPaths, shard_index
 from pipelines.object_store import Body, ObjectInfo, ObjectStore
 
 _HEAD_THREADS = 16
@@ -79,7 +79,7 @@ def _of_origin(found: Iterable[ObjectInfo | None], origin: ShardOrigin) -> Itera
     for info in found:
         if info is None or not origin.metadata().items() <= info.metadata.items():
             continue
-        index = int(info.key.rsplit("/", 1)[1].split(".")[0])
+        index = shard_index(info.key)
         receipt = ShardReceipt(
             index=index,
             completed=int(info.metadata["completed"]),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.exceptions import ObjectMissing, StorageUnavailable, Unavailable
-from pipelines.layout import ACCOUNT_PATTERN, KEYS_PREFIX, api_key_object, key_list_entry, key_list_prefix
+from pipelines.layout import ACCOUNT_PATTERN, KEYS_PREFIX, api_key_object, key_hash_of, key_list_entry, key_list_prefix
 from pipelines.object_store import ObjectStore
 from serve_app.exceptions import KeyNotFound, LastKey, RequestInvalid, TooManyKeys, Unauthorized
 from serve_app.rate_limit import RequestLimit
@@ -104,7 +104,7 @@ def store_key(store: ObjectStore, key: ApiKey, key_hash: str) -> None:
 
 def list_keys(store: ObjectStore, account: str) -> list[ApiKey]:
     """The account's keys, expired ones too, oldest first."""
-    hashes = [listed.key.rpartition("/")[2] for listed in store.list(key_list_prefix(account))]
+    hashes = [key_hash_of(listed.key) for listed in store.list(key_list_prefix(account))]
     with ThreadPoolExecutor(_READ_THREADS) as threads:
         found = list(threads.map(lambda key_hash: _read(store, key_hash), hashes))
     return sorted((key for key in found if key), key=lambda key: (key.created_at, key.id))
@@ -115,7 +115,7 @@ def revoke_key(store: ObjectStore, account: str, key_id: str, keep_one: bool) ->
 
     Raises KeyNotFound, or LastKey with ``keep_one`` when no other key of the account would be valid.
     """
-    hashes = [listed.key.rpartition("/")[2] for listed in store.list(key_list_prefix(account))]
+    hashes = [key_hash_of(listed.key) for listed in store.list(key_list_prefix(account))]
     revoked = next((key_hash for key_hash in hashes if _key_id(key_hash) == key_id), None)
     if revoked is None:
         raise KeyNotFound(f"Account {account} has no key {key_id[:50]!r}.")
@@ -130,9 +130,9 @@ def revoke_key(store: ObjectStore, account: str, key_id: str, keep_one: bool) ->
 
 def list_unlisted_keys(store: ObjectStore) -> None:
     """Enter keys that were made before there were lists into the lists of their accounts."""
-    listed = {entry.key.rpartition("/")[2] for entry in store.list(key_list_prefix())}
+    listed = {key_hash_of(entry.key) for entry in store.list(key_list_prefix())}
     for stored in store.list(KEYS_PREFIX):
-        key_hash = stored.key.removeprefix(KEYS_PREFIX).removesuffix(".json")
+        key_hash = key_hash_of(stored.key)
         if key_hash not in listed:
             key = _read(store, key_hash)
             if key is not None:

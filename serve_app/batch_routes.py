@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import string
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
 from pipelines.exceptions import Conflict
 from pipelines.job_transitions import is_same_start, require_startable
-from pipelines.layout import JobPaths
+from pipelines.layout import JobPaths, new_job_id
 from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_responses, hashed
 from serve_app.exceptions import RequestInvalid
@@ -32,7 +30,6 @@ from serve_app.schemas import (
 )
 
 _LISTED_JOBS = 20
-_JOB_ID_ALPHABET = string.ascii_lowercase + string.digits
 
 JobId = Annotated[str, Path(examples=["batch_4f8k2m9x1q7w3e5r"])]
 
@@ -59,7 +56,7 @@ async def create_batch(
         if job is None:
             raise
     else:
-        job = await services.registry.create(account, _new_job_id(), config, key)
+        job = await services.registry.create(account, new_job_id(), config, key)
     note_job(request, job)
     paths = JobPaths(account, job.job_id)
     form = await asyncio.to_thread(
@@ -146,7 +143,3 @@ async def batch_results(
 async def delete_batch(job_id: JobId, account: Account, services: Serving) -> BatchDeleted:
     await services.registry.delete(account, job_id)
     return BatchDeleted(job_id=job_id)
-
-
-def _new_job_id() -> str:
-    return "batch_" + "".join(secrets.choice(_JOB_ID_ALPHABET) for _ in range(16))

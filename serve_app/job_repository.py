@@ -23,6 +23,7 @@ from pipelines.layout import (
     idempotency_object,
     index_key,
     index_prefix,
+    read_active_marker,
     read_index_key,
 )
 from pipelines.object_store import ObjectStore
@@ -153,8 +154,7 @@ class JobRepository:
         return [job for job in self._marked(JobRecord) if job.status == "processing"]
 
     def _marked(self, kind: type[Job]) -> Iterator[Job]:
-        names = (listed.key.removeprefix(ACTIVE_PREFIX).partition("/") for listed in self._store.list(ACTIVE_PREFIX))
-        return self.load_all(((account, job_id) for account, _, job_id in names), kind)
+        return self.load_all((read_active_marker(listed.key) for listed in self._store.list(ACTIVE_PREFIX)), kind)
 
     def delete(self, job: JobRecord) -> None:
         """Remove every object of the job; the record goes late, so that a cut-off deletion can be repeated."""

@@ -7,7 +7,15 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from pipelines.job import JobRecord
-from pipelines.layout import IDEMPOTENCY_PREFIX, INDEX_PREFIX, JOBS_PREFIX, JobPaths, read_index_key
+from pipelines.layout import (
+    IDEMPOTENCY_PREFIX,
+    INDEX_PREFIX,
+    JOBS_PREFIX,
+    RECORD_NAME,
+    JobPaths,
+    job_prefix_of,
+    read_index_key,
+)
 from pipelines.object_store import ListedObject, ObjectStore
 from pipelines.settings import Settings
 from serve_app.job_repository import JobRepository
@@ -59,8 +67,8 @@ def is_expired(job: JobRecord, now: datetime, retention: timedelta, has_upload: 
 def orphans(listing: Iterable[ListedObject], before: datetime) -> list[str]:
     """Keys, older than ``before``, of jobs that have no record in the listing (which is in lexical order)."""
     found: list[str] = []
-    for prefix, group in groupby(listing, key=lambda listed: "/".join(listed.key.split("/")[:3]) + "/"):
+    for prefix, group in groupby(listing, key=lambda listed: job_prefix_of(listed.key)):
         objects = list(group)
-        if not any(listed.key == f"{prefix}job.json" for listed in objects):
+        if not any(listed.key == prefix + RECORD_NAME for listed in objects):
             found += [listed.key for listed in objects if listed.modified < before]
     return found

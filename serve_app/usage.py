@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from pipelines.exceptions import ObjectMissing
 from pipelines.job import JobRecord
-from pipelines.layout import USAGE_PREFIX, usage_day, usage_entry, usage_prefix
+from pipelines.layout import USAGE_PREFIX, read_usage_key, usage_day, usage_entry, usage_prefix
 from pipelines.object_store import ObjectStore
 
 _READ_THREADS = 16
@@ -88,8 +88,8 @@ class UsageLedger:
         """The days under a prefix, with the sources that have an entry of their own."""
         found: defaultdict[_AccountDay, list[str]] = defaultdict(list)
         for listed in self._store.list(prefix):
-            account, day, *source = listed.key.removeprefix(USAGE_PREFIX).removesuffix(".json").split("/")
-            found[_AccountDay(account, date.fromisoformat(day))] += source
+            key = read_usage_key(listed.key)
+            found[_AccountDay(key.account, key.day)] += [key.source] if key.source else []
         return found
 
     def _entries(self, day: _AccountDay, sources: Iterable[str]) -> _Day:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.exceptions import LabelworksError
-from pipelines.layout import JobPaths
+from pipelines.layout import JobPaths, new_job_id
 from pipelines.object_store import ObjectInfo, ObjectStore
 from pipelines.settings import Settings
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
@@ -36,7 +35,7 @@ def examine_workers(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> I
         )
         return
     store = ObjectStore(settings, retry_seconds=settings.s3_api_retry_seconds)
-    paths = JobPaths("doctor", f"batch_{uuid.uuid4().hex[:16]}")
+    paths = JobPaths("doctor", new_job_id())
     try:
         with uploaded_input(store, paths, shards=len(workers)) as given:
             yield from _examine_each(store, paths, given, workers)

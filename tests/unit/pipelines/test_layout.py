@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import example, given
@@ -9,12 +9,23 @@ from hypothesis import strategies as st
 from pipelines.layout import (
     ACTIVE_PREFIX,
     KEYS_PREFIX,
+    RECORD_NAME,
     IndexEntry,
     JobPaths,
+    UsageKey,
     api_key_object,
     index_key,
     index_prefix,
+    job_prefix_of,
+    key_hash_of,
+    key_list_entry,
+    new_job_id,
+    read_active_marker,
     read_index_key,
+    read_usage_key,
+    shard_index,
+    usage_day,
+    usage_entry,
 )
 
 JOB = "batch_0123456789abcdef"
@@ -104,6 +115,20 @@ def test_shards_sort_in_the_order_of_their_ranges() -> None:
     assert keys == sorted(keys)
 
 
+@given(index=st.integers(0, 10**6))
+def test_the_keys_of_a_jobs_objects_tell_the_job_and_the_shard_again(index: int) -> None:
+    paths = JobPaths("a-b_c", JOB)
+    assert shard_index(paths.shard(index)) == index
+    assert read_active_marker(paths.active_marker) == ("a-b_c", JOB)
+    assert {job_prefix_of(key) for key in (paths.input, paths.record, paths.shard(index))} == {paths.prefix}
+    assert paths.prefix + RECORD_NAME == paths.record
+
+
+def test_new_job_ids_are_fit_for_paths_and_different() -> None:
+    ids = {new_job_id() for _ in range(100)}
+    assert len({JobPaths("acme", job_id).prefix for job_id in ids}) == 100
+
+
 moments = st.datetimes(
     min_value=datetime(2000, 1, 1),
     max_value=datetime(2200, 1, 1),
@@ -142,3 +167,14 @@ def test_one_accounts_index_does_not_hold_another_whose_name_begins_alike() -> N
 
 def test_a_key_is_stored_under_its_hash() -> None:
     assert api_key_object("ab" * 32) == f"{KEYS_PREFIX}{'ab' * 32}.json"
+
+
+def test_both_keys_of_an_api_key_tell_its_hash_again() -> None:
+    assert key_hash_of(api_key_object("ab" * 32)) == key_hash_of(key_list_entry("a-b_c", "ab" * 32)) == "ab" * 32
+
+
+@given(day=st.dates(), account=st.sampled_from(["acme", "a-b_c"]))
+def test_the_keys_of_a_days_usage_tell_the_day_and_the_source_again(day: date, account: str) -> None:
+    for source in (JOB, "calls-0123456789abcdef0123456789abcdef"):
+        assert read_usage_key(usage_entry(account, day, source)) == UsageKey(account, day, source)
+    assert read_usage_key(usage_day(account, day)) == UsageKey(account, day, None)
