@@ -9,10 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from pipelines.ranges import MAX_LINE_BYTES
+from pipelines.ranges import BOM, MAX_LINE_BYTES
 
 MAX_TEXT_CHARACTERS = 100_000
-BOM = b"\xef\xbb\xbf"
 _SPLIT_BYTES = 64 * 1024
 _BLANK_BYTES = b" \t\r"
 _MAYBE_BLANK = (b"\n\n", b"\n\r", b"\n ", b"\n\t")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+BOM = b"\xef\xbb\xbf"
 MAX_LINE_BYTES = 4 * 1024 * 1024
 # One byte more than a line may have, even if the last that is kept happens to be the first half of \r\n.
-_KEPT_LINE_BYTES = len(b"\xef\xbb\xbf") + MAX_LINE_BYTES + 2
+_KEPT_LINE_BYTES = len(BOM) + MAX_LINE_BYTES + 2
 _TAIL_CHUNK = 64 * 1024
 
 

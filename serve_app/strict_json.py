@@ -7,12 +7,12 @@ import re
 from math import isinf
 from typing import Any
 
+from pipelines.ranges import BOM
 from serve_app.exceptions import RequestInvalid
 
 MAX_DEPTH = 64
 _INTEGER_DIGITS = 308
 _JSON_TYPE = re.compile(r"application/(?:[^/]*\+)?json")
-_BOM = b"\xef\xbb\xbf"
 
 
 def require_strict_json(body: bytes) -> None:
@@ -21,7 +21,7 @@ def require_strict_json(body: bytes) -> None:
     """
     try:
         value = json.loads(
-            body.removeprefix(_BOM).decode(),
+            body.removeprefix(BOM).decode(),
             object_pairs_hook=_object,
             parse_int=_bounded,
             parse_float=_finite,
