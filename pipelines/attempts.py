@@ -39,7 +39,7 @@ class Attempt:
 
 
 class RangeAttempts:
-    """The attempts at one range, kept where the death of the range's process does not reach."""
+    """The attempts at one range, kept outside the process that classifies it, which may die."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
@@ -71,7 +71,7 @@ class RangeAttempts:
         self._working_on = span
 
     def finished(self) -> None:
-        """The current attempt has classified the whole range: whatever becomes of its result, its texts are not why."""
+        """The current attempt has classified the whole range: whatever fails after this, its texts are not to blame."""
         self._under_way = False
         self._working_on = None
 

@@ -15,8 +15,8 @@ class Counters(NamedTuple):
 def advance(shown: Counters, counted: Counters) -> Counters:
     """What to show after ``shown`` when ``counted`` is the truth now: neither goes back, nor is an item shown twice.
 
-    A range that was half classified and then given up counts its items as failed which were shown as completed: those
-    stay completed until the job ends and its exact counters are known.
+    If a range is given up half-way, all its items count as failed, though some were shown as completed. Those are shown
+    as completed until the job ends and its exact counters are known.
     """
     answered = max(sum(shown), sum(counted))
     completed = min(max(counted.completed, shown.completed), answered - shown.failed)

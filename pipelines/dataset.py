@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.5
 # A process can die for reasons that are not in its engine.
 _LOADS_DIED_OVER = 3
-# A GPU that failed over a range may serve the next process; where that answers nothing at all, no range is to blame.
+# A new process may help, as where a GPU failed. If even a good text fails after so many, no range is to blame.
 _BROKEN_ATTEMPTS = 3
 _RECEIPT_SCHEMA = pa.schema(
     {
@@ -102,12 +102,13 @@ class ClassifierActor:
     """Holds an engine bound to the job's task. Called by ``map_batches`` with one range at a time; the job has so many
     ``classifiers`` in all.
 
-    Writes the range's shard itself: were that a further operator, ranges that are classified and not yet written would
-    pile up wherever processors are short, and a cancelled or resumed job would have to do them again.
+    Writes the range's shard itself. If a further operator did, ranges that are classified and not yet written would
+    pile up where processors are short, and a cancelled or resumed job would have to do them again.
 
     ``arithmetic`` is what the job's shards are computed in; where this node's CPU computes in another, each call
     raises OtherArithmetic. Where the model cannot be used, each raises ModelFailed; where its version is not that of
-    ``origin``, OtherEngine: of an exception while it is made Ray would tell the job no more than that an actor died.
+    ``origin``, OtherEngine. Raised by calls, not by the constructor: of a constructor's exception Ray reports only
+    that the actor died.
 
     ``watcher`` is an actor with ``begin_load(classifier) -> int``, ``load_ended(classifier)``,
     ``begin_range(index) -> Attempt``, ``range_group(index, span)``,
@@ -141,7 +142,7 @@ class ClassifierActor:
         self._classifier = self._loaded(settings, threads)
 
     def _loaded(self, settings: Settings, threads: int) -> TimedClassifier | ModelFailed:
-        # Ray starts a process that dies in here again and again, and tells nobody.
+        # If the process dies in here, Ray starts it again and again, and tells nobody.
         name = ray.get_runtime_context().get_actor_id()
         deaths = ray.get(self._watcher.begin_load.remote(name))
         loaded = self._load(settings, threads) if deaths < _LOADS_DIED_OVER else self._died_over(deaths, settings)
@@ -199,8 +200,8 @@ class ClassifierActor:
                     on_group=lambda span: ray.get(self._watcher.range_group.remote(index, span)),
                 )
             except ClassifierBroken:
-                # What is broken, such as a GPU's context, ends with the process; Ray starts another for the range, in
-                # which a text that breaks it is found as one is that ends it.
+                # What is broken, such as a GPU's context, ends with the process. Ray starts another for the range, and
+                # a text that breaks the classifier is then found as one that kills the process is.
                 os._exit(1)
             work = Work(time.monotonic() - began, errors=result.errors)
             ray.get(self._watcher.range_classified.remote(index, work))

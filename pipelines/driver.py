@@ -124,7 +124,7 @@ class JobDriver(JobObserver):
         warm_up(self._store, self._settings)
 
     def begin_load(self, classifier: str) -> int:
-        """This classifier loads the engine; how often in a row its process has died over that."""
+        """This classifier begins to load the engine. Returns how often in a row its process has died while it did."""
         return self._loads.begin(classifier)
 
     def load_ended(self, classifier: str) -> None:
@@ -165,14 +165,14 @@ class JobDriver(JobObserver):
 
     def _beat(self, assignment: Assignment, ended: threading.Event) -> None:
         while not ended.wait(self._settings.heartbeat_seconds):
-            # A job that has ended meanwhile does not go on either, and the next one needs this process.
+            # A job that has just ended does not go on either, but its process is to take the next one.
             if self._goes_on(assignment) is False and not ended.is_set():
                 self._end_superseded(assignment)
 
     def _end_superseded(self, assignment: Assignment) -> NoReturn:
         logger.warning("the run was superseded")
-        # Its Dataset may block the thread that runs the job, and all it owns ends with the process. Nobody else ends
-        # it where the registry that has the job now does not reach it.
+        # The Dataset may block the thread that runs the job, and all that the driver owns ends with its process. If a
+        # registry of another cluster has the job now, nobody else can end it.
         os._exit(0)
 
     def _require_assignment(self) -> None:

@@ -15,7 +15,7 @@ from pipelines import ndjson, range_classifier, ranges, results
 from pipelines.settings import Settings
 
 _NODE_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU"}
-"""What Ray calls, as a node's, the resources that an actor asks for."""
+"""How Ray names, among those of a node, the resources that an actor asks for."""
 
 
 def engine_for(settings: Settings, model: str, threads: int | None = None) -> Engine:
@@ -27,7 +27,7 @@ def engine_for(settings: Settings, model: str, threads: int | None = None) -> En
 
 
 def require_gpu(settings: Settings, model: str, engine: Engine) -> None:
-    """Raises ModelUnavailable where a classifier's engine is to compute on a GPU, as others do, and does not."""
+    """Raises ModelUnavailable where a classifier's engine should compute on a GPU and does not."""
     if runs_on_gpu(settings, model) and engine.info.device != "cuda":
         raise ModelUnavailable(
             f"this node offers a GPU that torch cannot use, so it would compute on a {engine.info.device.upper()} what"
@@ -38,10 +38,11 @@ def require_gpu(settings: Settings, model: str, engine: Engine) -> None:
 
 
 def threads_of_classifier(settings: Settings, model: str, classifiers: int, node: Mapping[str, float]) -> int:
-    """The CPU threads of each of a job's so many ``classifiers`` on this node, which has the Ray resources ``node``.
+    """How many CPU threads a classifier has on this node. Its job has so many ``classifiers`` in all, and the node the
+    Ray resources ``node``.
 
-    Unless the operator says otherwise, as many of them as fit on the node share the processors that this process may
-    use. Other jobs' are not known; what they overlap by is the scheduler's to settle.
+    Unless the operator says otherwise, those of the job that fit on the node share the processors that this process may
+    use. The classifiers of other jobs are not known, and compete with these for the processors.
     """
     if settings.classifier_threads:
         return settings.classifier_threads

@@ -62,13 +62,13 @@ class JobRecord(BaseModel):
     """Everything that is known of a job; stored as ``job.json``.
 
     ``attempt`` counts the client's starts and ``run`` the drivers that worked on the job; a driver whose run is not
-    the record's has been superseded, also by a new attempt that no driver has yet. The actor named ``driver`` has it
+    the record's has been superseded, even if no driver has the new attempt yet. The actor named ``driver`` has it
     now, with ``slots`` classifiers, ``in_kept_slots`` where those are of the share that is kept for small jobs; a job
     without slots waits to be admitted. ``start_keys`` are the hashes of the idempotency keys that its latest attempts
     were started with, and ``request_id`` is that of the call that began the attempt, which log lines about it carry.
     ``finished_ranges`` have a shard, as ``finished_at_death`` had when the attempt began or its latest driver died;
-    ``fruitless_deaths`` are the latest of the attempt's ``driver_deaths``, those between which no further one was
-    finished. ``epoch`` is the registry that wrote the record.
+    ``fruitless_deaths`` are the latest of the attempt's ``driver_deaths``, each of which came before a further range
+    was finished. ``epoch`` is the registry that wrote the record.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -66,8 +66,8 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job ended without a result file. ``run`` is None when it is not a driver that says so; ``by_input``: what
-    the client sent is why.
+    """The job ended without a result file. ``run`` is None unless a driver says so; ``by_input``: the reason is what
+    the client sent.
     """
 
     at: datetime
@@ -147,7 +147,7 @@ def require_deletable(job: JobRecord) -> None:
 
 
 def is_same_start(job: JobRecord, start_key: str | None) -> bool:
-    """Whether the very start call that is repeated now has begun an attempt, whatever has become of that since."""
+    """Whether a start with this key has already begun an attempt, even one that has ended."""
     return start_key is not None and start_key in job.start_keys
 
 

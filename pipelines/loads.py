@@ -6,10 +6,10 @@ from collections import Counter
 
 
 class EngineLoads:
-    """The loads of one job's classifiers, kept where the death of a classifier's process does not reach.
+    """The loads of one job's classifiers, kept outside their processes, which may die.
 
-    A classifier keeps its name over the restarts of its process. Deaths are counted for each alone: those of several
-    that load at the same time, on a node that is lost, say nothing about the engine.
+    A classifier keeps its name when its process is restarted. The deaths of each are counted apart: if several die at
+    once because their node is lost, that says nothing about the engine.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class EngineLoads:
         self._deaths: Counter[str] = Counter()
 
     def begin(self, classifier: str) -> int:
-        """The classifier begins to load; how often in a row its process has died over that."""
+        """The classifier begins to load. Returns how often in a row its process has died while it did."""
         if classifier in self._under_way:
             self._deaths[classifier] += 1
         self._under_way.add(classifier)

@@ -63,7 +63,7 @@ _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
-# In data that is no text a line begins with a brace often enough.
+# A brace and a quote, since in data that is no text many lines begin with a brace.
 _OBJECT_BEGINNING = re.compile(rb'[ \t\r]*\{[ \t\r]*"')
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _HALF_PAIR_ERROR = ItemError(
@@ -88,7 +88,7 @@ def split_lines(data: bytes, *, first: bool) -> Iterator[bytes]:
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """``data.split(b"\\n")`` piece by piece: as objects tiny lines take many times their bytes."""
+    """``data.split(b"\\n")`` piece by piece: tiny lines, all in memory at once, take many times their bytes."""
     start = 0
     while (end := data.find(b"\n", start + _SPLIT_BYTES)) >= 0:
         yield from data[start:end].split(b"\n")
@@ -187,7 +187,7 @@ def _with_halves_replaced(line: bytes, mark: bytes) -> bytes:
 
 
 def _item_of_two(one: _Line, other: _Line) -> Item:
-    """The item of a line read with two different marks for half a pair: what differs held one."""
+    """The item of a line that was read with two different marks for half a pair: a field that differs held one."""
     kept = _Line(text=one.text)
     if _same(one.id, other.id):
         kept.id = one.id

@@ -23,12 +23,12 @@ OnProgress = Callable[[int, int], None]
 OnGroup = Callable[[Span], None]
 """Called with the texts that are classified next."""
 
-# So many texts do not all happen to be what makes the classifier raise.
+# If the classifier raises on each of so many texts, it is not the texts.
 _MANY = 20
 _FINE_TEXT = "The weather is fine today."
 _CONDEMNED = ItemError("classifier_error", "The classifier's process died whenever it came to this text")
-# A slice of a range is at work at once, so that tiny lines, or long answers, do not count in memory. Classifiers sort
-# the texts they are given: a slice has as many as the largest range of usual lines.
+# A range is worked on slice by slice, so that neither tiny lines nor long answers fill the memory. Classifiers sort the
+# texts they are given, so a slice has as many as the largest range of usual lines.
 _SLICE_ITEMS = 100_000
 _SLICE_SCORED_LABELS = 2_000_000
 _WRITTEN_BYTES = 1024 * 1024
@@ -92,7 +92,7 @@ def classify_range(
             answers[here] = answer_texts(classifier, texts[here], count_batch)
         texts_before += len(texts)
         result += _render(items, answers, renderer, output)
-        # Else they would be there until the next slice's are.
+        # Otherwise they would stay in memory while the next slice is read.
         del items, texts, answers
     return result
 
@@ -102,8 +102,8 @@ def answer_texts(
 ) -> list[Prediction | ItemError]:
     """Classify; texts that make the classifier raise are found by halving and answered with an error.
 
-    Raises ClassifierBroken where the classifier fails on whatever it is given from some text on, RuntimeError when each
-    of many texts fails: then the classifier is at fault, not its texts.
+    Raises ClassifierBroken where from some text on the classifier fails on everything, RuntimeError where each of many
+    texts fails: then the classifier is at fault, not its texts.
     """
     if not texts:
         return []
@@ -112,7 +112,7 @@ def answer_texts(
     except Exception:
         logger.exception("classifying %d texts failed; looking for those that cannot be classified", len(texts))
     answers = _answer_by_halves(classifier, texts)
-    # What breaks it for good, whenever that was, makes it fail on the last text too.
+    # A classifier that broke at any of the texts fails on the last one too.
     if isinstance(answers[-1], ItemError) and not works(classifier):
         raise ClassifierBroken
     if len(texts) >= _MANY and all(isinstance(answer, ItemError) for answer in answers):
@@ -159,13 +159,13 @@ def _groups(attempt: Attempt, data: bytes, *, first: bool) -> list[Span]:
     if attempt.hopeless:
         return []
     if not attempt.careful:
-        # One for all there are: a text has at least a byte of the data.
+        # One span over all texts: there are no more of them than bytes.
         return attempt.groups(len(data))
     return attempt.groups(sum(parse_line(line).text is not None for line in split_lines(data, first=first)))
 
 
 def _within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
-    """What of the spans lies between two texts."""
+    """The parts of the spans that lie between two texts."""
     between = ((max(start, first), min(end, last)) for start, end in spans)
     return [(start, end) for start, end in between if start < end]
 

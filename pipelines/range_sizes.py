@@ -11,8 +11,8 @@ from pipelines.job import JobConfig
 from pipelines.ranges import ByteRange, count_ranges, cut_ranges
 from pipelines.settings import Settings
 
-# What one range's result lines may take, and the length below which lines are not expected on average: of the shortest
-# that can be classified they take five times as much, on disk.
+# What one range's result lines may take on disk, and how long input lines are expected to be on average at least. The
+# results of the shortest lines that can be classified take five times as much.
 _RESULT_BYTES = 64 * 1024 * 1024
 _SHORT_LINE_BYTES = 64
 _SCORED_LABEL_BYTES = 40
@@ -29,16 +29,16 @@ def number_of_ranges(size: int, settings: Settings, config: JobConfig) -> int:
 
 
 def least_range_bytes(settings: Settings, model: str) -> int:
-    """How small a range may be: as much larger than the setting as the engine is fast, since what every range costs
-    beside its texts, some tenth of a second, would otherwise be most of a fast engine's job.
+    """How small a range may be: the setting, which is for the default engine, times how much faster this one is. Every
+    range costs some tenth of a second beside its texts, which would otherwise be most of a fast engine's job.
     """
     speed = 1 if uses_gpu(model) and not runs_on_gpu(settings, model) else relative_speed(model)
     return min(settings.range_min_bytes * speed, settings.range_max_bytes)
 
 
 def bounded_range_bytes(task: ClassificationTask) -> int:
-    """The size of a range whose result lines, unless the input's are very short, stay in bounds even where every label
-    passes the threshold.
+    """How large a range may be so that its result lines stay in bounds even where every label passes the threshold,
+    unless the input's lines are very short.
     """
     if task.mode == "single":
         return _RESULT_BYTES

@@ -105,7 +105,7 @@ def run_job(
                 tracker.finished(receipt)
         else:
             observer.entered("writing")
-            # A small input was read once, at the beginning, and the last range of a large one some time ago.
+            # The input may have been overwritten since a small one was read whole, or the last range of a large one.
             job.require_unchanged(store)
             try:
                 _join(store, job, plan, finished)
@@ -113,13 +113,13 @@ def run_job(
                 logger.warning("a shard was changed while the shards were put together")
             else:
                 return Totals(*tracker.totals())
-        # What is joined is what lies there, whatever was reported: the late write of another run may have come after.
+        # Only what lies there is joined: a late write of another run may have replaced a shard that was reported.
         finished = _finished(store, job, plan, origin, tracker)
     raise LabelworksError("Finished parts of the job were changed again and again by something else; start it again.")
 
 
 def _classifiers_arithmetic(settings: Settings, model: str) -> str:
-    """What the nodes compute in that classify: this one where it may be one of them, else the first that is free."""
+    """The arithmetic of the nodes that classify: of this one if it may be one of them, else of the first free one."""
     here = arithmetic_for(settings, model)
     # The head of a cluster may be kept for the service alone.
     if not here or runs_on_gpu(settings, model) or node_resources().get("CPU", 0) > 0:

@@ -31,8 +31,8 @@ def scan_lines(
 ) -> RangeScan:
     """Scan the lines of a range (as ``read_lines_of`` gave them), counting the tokens of up to ``samples`` of them.
 
-    An object is looked for in the first ``tried`` lines that could be one, or in all; with more than that it is not
-    known that there is none.
+    An object is looked for in the first ``tried`` lines that could be one, or in all of them (None). Where more could
+    be one, it is not known that the range holds none.
     """
     items = count_lines(data, first=first)
     if items <= samples:

@@ -44,7 +44,8 @@ def scan_input(
 def _scan_in_tasks(
     store: ObjectStore, settings: Settings, model: str, job: JobInput, ranges: Sequence[ByteRange], samples: int
 ) -> list[RangeScan]:
-    # No CPU: other jobs' classifiers may hold every one. What asks for none would all be put on the driver's node.
+    # No CPU, since other jobs' classifiers may hold every one. Unless told to spread such tasks, Ray would put them all
+    # on the driver's node.
     scan = ray.remote(_scan_range).options(num_cpus=0, scheduling_strategy="SPREAD", max_retries=-1)
     results: dict[Any, int] = {}
     scans: dict[int, RangeScan] = {}

@@ -1,6 +1,6 @@
-"""An engine that hangs while it is loaded, or a classifier that does: the process is ended, and what is done about a
-process that died is then done about it; one that hangs before its first text would hang in the next process too, so its
-job is told."""
+"""A process whose engine hangs is killed, and is then one that died like any other. If ``bind`` hangs, the job fails:
+the next process would hang too.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TimedClassifier:
 
 @contextmanager
 def ends_process_after(timeout_seconds: float) -> Iterator[None]:
-    """What takes longer is ended with its process, native code that hangs included."""
+    """Ends the process where the block takes longer, also where native code hangs."""
     _end_process_in(timeout_seconds)
     try:
         yield

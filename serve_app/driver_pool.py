@@ -102,12 +102,12 @@ class DriverPool:
         ]
 
     def release(self, job_id: str) -> DriverProcess | None:
-        """The job's driver, which is not the job's any more and still runs."""
+        """Take the driver from its job; it goes on running."""
         driver = self._drivers.pop(job_id, None)
         if driver is None:
             return None
         if driver.watch is not None:
-            # How it ends from here on is no death.
+            # From here on its end is expected and does not count as a death.
             driver.watch.cancel()
         return driver.process
 

@@ -58,7 +58,7 @@ class ServiceMetrics:
         self._drivers.set(drivers)
 
     def changed(self, before: JobRecord | None, after: JobRecord) -> None:
-        """A processing job, or one that was, has another record now. ``before`` is None where nothing was known."""
+        """The record of a job that is or was processing changed. ``before`` is None where nothing was known."""
         if before is None:
             if after.status == "processing":
                 self._entered[after.job_id] = time.monotonic()

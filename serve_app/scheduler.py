@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChangeJob(Protocol):
-    """Changes and stores a job that is in this run. Raises DriverSuperseded when it is in it no more."""
+    """Changes and stores a job. Raises DriverSuperseded when the job has ended or is in another run."""
 
     def __call__(self, job_id: str, run: int, event: Event) -> Awaitable[JobRecord]: ...
 
@@ -97,7 +97,7 @@ class Scheduler:
         self._metrics.standing(self._jobs.active.values(), taken, sum(slots.values()), len(running))
 
     def _end_driver(self, job_id: str) -> None:
-        """Of a job that has ended: a driver that completed it has nothing left of it and can take the next one."""
+        """A driver whose job completed is clean and may take the next job; any other is ended."""
         self._processes.look_soon()
         job = self._jobs.find(job_id)
         if job is None or job.status != "completed":

@@ -11,7 +11,7 @@ from pipelines.exceptions import StorageUnavailable
 class StoragePlaces:
     """For calls that need the storage: any number while it answers, ``limit`` while it does not.
 
-    It does not where the one that waits longest has waited for ``seconds``, by ``clock``.
+    It does not answer where one of the calls has waited for ``seconds`` by ``clock``.
     """
 
     def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:

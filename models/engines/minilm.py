@@ -117,7 +117,9 @@ def load_token_counter(weights: str | None) -> TextTokenizer:
 
 
 def arithmetic() -> str:
-    """What the CPU's instructions let this engine compute in; a text in a hundred has another label in another."""
+    """What the CPU's instructions let this engine compute in. Between two of these arithmetics about 1 % of texts get
+    different labels.
+    """
     capabilities, instructions = _capabilities(), int8_instructions()
     fastest = usable_precisions(capabilities, instructions)[0]
     rest = _floats(capabilities, fastest)

@@ -40,13 +40,13 @@ _STORING_CALLS = {
 _REFUSED = "The object storage refused a call. The service's operator finds the reason in its log."
 _NO_CREDENTIALS = "there are no credentials: set LABELWORKS_S3_ACCESS_KEY and LABELWORKS_S3_SECRET_KEY"
 _TRANSIENT_ERRORS = (
-    # The machine's own, which it renews every few hours.
+    # Of credentials that the machine has of its own and renews every few hours.
     CredentialRetrievalError,
-    # With all that follow from them: refusals, timeouts, TLS, proxies; answers that break off.
+    # With their subclasses: refused connections, timeouts, TLS, proxies; answers that break off.
     ConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    # What botocore does not make one of its own of: TLS that fails in the middle of a body.
+    # What botocore passes on as it is: TLS that fails in the middle of a body.
     HTTPError,
 )
 

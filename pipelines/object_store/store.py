@@ -65,8 +65,8 @@ class ObjectStore:
             self._s3.retried(lambda: self._s3.client.create_bucket(Bucket=self._s3.bucket))
 
     def server_time(self, key: str | None = None) -> datetime:
-        """The storage's clock, to the second, as its answers carry it: about ``key``, for whoever may read that and
-        not list the bucket.
+        """The storage's clock, to the second, as its answers carry it. Asks about ``key`` where one is given, as those
+        must who may not list the bucket.
         """
         answer = self._s3.retried(
             lambda: (

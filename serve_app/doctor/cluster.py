@@ -54,7 +54,7 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
         # The engines may have brought nodes up.
         nodes = _living_nodes()
         for model in settings.models:
-            # The only node has been tried, but for an engine that it runs on its GPU and previews on its CPU.
+            # On a single node this would repeat the above, unless jobs use its GPU and previews its CPU.
             if not settings.preview_gpus and (len(nodes) > 1 or runs_on_gpu(settings, model)):
                 yield _engine_on_head(settings, model)
         yield from examine_versions(settings, nodes)

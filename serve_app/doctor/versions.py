@@ -47,7 +47,7 @@ def version_here(settings: Settings, model: str) -> tuple[str, str]:
 
 
 def compare(check: str, found: Mapping[str, str], advice: str) -> Finding:
-    """Whether all nodes, by whose names ``found`` is, have the same."""
+    """Whether all nodes have the same; ``found`` says what each has, by its name."""
     nodes_of: dict[str, list[str]] = {}
     for node, version in sorted(found.items()):
         nodes_of.setdefault(version, []).append(node)

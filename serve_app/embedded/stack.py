@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_ACCOUNT = "default"
 _OBJECT_STORE_BYTES = 1024 * MIB
 _WATCH_SECONDS = 1.0
-# Ray ends idle workers above one a processor: on two, those that wait for the next job or one that runs.
+# Ray ends idle workers above one a processor. With two processors it would end some that a job needs soon.
 _IDLE_WORKERS = 4
 _RAY_TIMED_OUT = "timed out during startup"
 
@@ -100,7 +100,7 @@ def _start_ray_and_serve(folder: Path, state: StackState, settings: Settings) ->
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Serve's controller looks after a handful of replicas here; ten times a second would take 1 % of two processors.
     os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
-    # A pool a processor instead of eight: a driver grew by 45 MiB with its job otherwise, by what nobody used any more.
+    # One memory pool a processor instead of eight, in which a driver kept 45 MiB that its job had freed.
     os.environ.setdefault("MALLOC_ARENA_MAX", str(os.cpu_count() or 1))
     configure_spare_processes()
     configure_proxy()
