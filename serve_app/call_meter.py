@@ -7,7 +7,7 @@ import logging
 import threading
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 
 from pipelines.exceptions import StorageUnavailable
@@ -55,23 +55,29 @@ class CallMeter:
     @asynccontextmanager
     async def flushing(self) -> AsyncIterator[None]:
         """Flush from time to time, and once more in the end."""
-        task = asyncio.create_task(self._keep_flushing())
+        ended = asyncio.Event()
+        task = asyncio.create_task(self._keep_flushing(ended))
         try:
             yield
         finally:
-            task.cancel()
+            # A flush under way is waited for: it would go on in its thread, and put an older total over the last one.
+            ended.set()
+            await task
             await self._try_flush()
 
-    async def _keep_flushing(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
+    async def _keep_flushing(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await self._try_flush()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _FLUSH_SECONDS)
 
     async def _try_flush(self) -> None:
         try:
             await asyncio.to_thread(self.flush)
         except StorageUnavailable as error:
             logger.warning("the usage of calls is stored later: %s", error)
+        except Exception:
+            logger.exception("the usage of calls could not be stored, and is tried again")
 
     def _drop_old_days(self) -> None:
         today = datetime.now(UTC).date()

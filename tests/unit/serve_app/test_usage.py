@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, date, datetime
 from itertools import permutations
 from typing import cast
@@ -10,6 +11,7 @@ import pytest
 from pipelines.exceptions import StorageUnavailable
 from pipelines.job import JobConfig, JobRecord
 from pipelines.object_store import ObjectStore
+from serve_app import call_meter
 from serve_app.call_meter import CallMeter
 from serve_app.usage import Usage, UsageLedger
 from tests.unit.serve_app.memory_store import MemoryStore
@@ -188,6 +190,74 @@ def test_what_was_counted_is_stored_when_the_replica_ends(ledger: UsageLedger) -
 
     asyncio.run(serve())
     assert used_ever(ledger, "acme").calls == 1
+
+
+class SlowAtFirst(MemoryStore):
+    """Puts its first object only after a second one, if one comes meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_began = threading.Event()
+        self._second_came = threading.Event()
+
+    def put(self, key: str, body: bytes) -> None:
+        if not self.first_began.is_set():
+            self.first_began.set()
+            self._second_came.wait(0.5)
+            super().put(key, body)
+        else:
+            super().put(key, body)
+            self._second_came.set()
+
+
+@pytest.fixture
+def flushing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_meter, "_FLUSH_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("flushing_at_once")
+def test_a_flush_under_way_when_the_replica_ends_does_not_undo_the_last_one() -> None:
+    store = SlowAtFirst()
+    ledger = UsageLedger(cast(ObjectStore, store))
+
+    async def serve() -> None:
+        meter = CallMeter(ledger)
+        async with meter.flushing():
+            meter.count("acme", items=1, items_failed=0, tokens=4)
+            await asyncio.to_thread(store.first_began.wait, 30)
+            meter.count("acme", items=1, items_failed=0, tokens=4)
+
+    asyncio.run(serve())
+    assert used_ever(ledger, "acme").calls == 2
+
+
+class BrokenOnce(MemoryStore):
+    """Its first put fails in a way that no caller knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = threading.Event()
+        self._broken = True
+
+    def put(self, key: str, body: bytes) -> None:
+        if self._broken:
+            self._broken = False
+            raise ValueError
+        super().put(key, body)
+        self.stored.set()
+
+
+@pytest.mark.usefixtures("flushing_at_once")
+def test_flushing_goes_on_after_an_error_that_nobody_expects() -> None:
+    store = BrokenOnce()
+
+    async def serve() -> bool:
+        meter = CallMeter(UsageLedger(cast(ObjectStore, store)))
+        async with meter.flushing():
+            meter.count("acme", items=1, items_failed=0, tokens=4)
+            return await asyncio.to_thread(store.stored.wait, 30)
+
+    assert asyncio.run(serve())
 
 
 def used_ever(ledger: UsageLedger, account: str) -> Usage:
