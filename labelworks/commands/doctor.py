@@ -27,7 +27,10 @@ def doctor(
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="The Ray cluster to look at (host:port); none: leave Ray out. Default: the stack's own."),
+        typer.Option(
+            help="The Ray cluster to look at (host:port); none: leave Ray out. Default: what RAY_ADDRESS names, else"
+            " the stack's own, else the one on this machine."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

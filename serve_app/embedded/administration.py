@@ -25,7 +25,7 @@ def operator_settings(folder: Path) -> Settings:
         state = read_state(folder)
         if not is_running(folder):
             raise EmbeddedStackError(f"The stack in {folder} does not run: start it with 'labelworks dev'")
-        os.environ.update(state.settings_environment())
+        return Settings(**state.settings())
     return Settings()
 
 
@@ -43,7 +43,7 @@ def deployed_settings(config: Path) -> Settings:
 
 
 def operator_ray_address(folder: Path) -> str:
-    """The Ray of the stack in ``folder``, else the one that RAY_ADDRESS names or that runs on this machine."""
+    """The Ray that RAY_ADDRESS names, else that of the stack in ``folder``, else the one that runs on this machine."""
     return os.environ.get("RAY_ADDRESS") or ray_address(folder) or "auto"
 
 

@@ -84,6 +84,7 @@ def embedded_stack(
             finally:
                 # Serve goes with its Ray: shutting it down first would only wait for what is about to end.
                 ray.shutdown()
+                ray_address_file(folder).unlink(missing_ok=True)
                 stopped.set()
                 watcher.join()
 

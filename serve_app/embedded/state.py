@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from serve_app.embedded.exceptions import EmbeddedStackError
 
@@ -30,17 +31,21 @@ class StackState:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
-    def settings_environment(self) -> dict[str, str]:
-        """The environment variables that point Settings at this stack."""
+    def settings(self) -> dict[str, Any]:
+        """The values of Settings that point it at this stack."""
         return {
-            "LABELWORKS_S3_ENDPOINT": f"http://127.0.0.1:{self.s3_port}",
-            "LABELWORKS_S3_ACCESS_KEY": self.s3_access_key,
-            "LABELWORKS_S3_SECRET_KEY": self.s3_secret_key,
+            "s3_endpoint": f"http://127.0.0.1:{self.s3_port}",
+            "s3_access_key": self.s3_access_key,
+            "s3_secret_key": self.s3_secret_key,
             # One classifier uses all of a small machine's cores; more of them would only share these.
-            "LABELWORKS_CLASSIFIERS_PER_JOB": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
+            "classifiers_per_job": os.environ.get("LABELWORKS_CLASSIFIERS_PER_JOB", "1"),
             # Most jobs are over by then, and their driver takes the next one.
-            "LABELWORKS_SPARE_DELAY_SECONDS": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
+            "spare_delay_seconds": os.environ.get("LABELWORKS_SPARE_DELAY_SECONDS", "60"),
         }
+
+    def settings_environment(self) -> dict[str, str]:
+        """The same as environment variables, which processes started from here inherit."""
+        return {f"LABELWORKS_{name.upper()}": value for name, value in self.settings().items()}
 
 
 def read_state(folder: Path) -> StackState:
@@ -63,13 +68,13 @@ def write_state(folder: Path, state: StackState) -> None:
 
 
 def ray_address(folder: Path) -> str | None:
-    """Where the stack in ``folder`` has its Ray, or None where none was ever run there."""
+    """Where the stack that runs in ``folder`` has its Ray, or None where none does."""
     file = ray_address_file(folder)
     return file.read_text() if file.exists() else None
 
 
 def ray_address_file(folder: Path) -> Path:
-    """Holds the address of the stack's Ray while it runs."""
+    """Holds the address of the stack's Ray while it runs; a stack that is killed leaves it behind."""
     return folder / "ray-address"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from serve_app.embedded.state import ray_address
 from tests.integration.service import (
     RunningStack,
     create_uploaded,
@@ -91,14 +92,16 @@ def test_a_job_survives_the_death_of_every_process_and_its_results_are_the_same_
     assert (final["status"], final["requests_completed"], final["attempt"]) == ("completed", 2400, 1)
 
 
-def test_ctrl_c_stops_the_stack_and_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_stack_and_leaves_no_process_and_no_address_of_its_ray_behind(tmp_path: Path) -> None:
     stack = RunningStack.start(tmp_path)
     with stack.client() as client:
         job_id = create_uploaded(client, ndjson(varied_texts(2000)))
         start(client, job_id)
         wait_for(client, job_id, lambda state: state["phase"] == "classifying")
     processes = stack.processes()
+    assert ray_address(tmp_path)
     stack.stop(signal.SIGINT)
     assert stack.process.returncode == 0
     assert len(processes) > 5
     assert [pid for pid in processes if alive(pid)] == []
+    assert ray_address(tmp_path) is None
