@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -96,38 +96,25 @@ class PreviewClassifier:
         return [answer for request in requests for answer in self._answer_group(task, [request])]
 
     def _answer_task(self, task: bytes, requests: Sequence[PreviewRequest]) -> list[list[PreviewAnswer]]:
-        errors = {text: text_error(text) for request in requests for text in request.texts}
-        unusable = {text: PreviewAnswer(error, cached=False) for text, error in errors.items() if error}
-        remembered = {
-            (account, text): PreviewAnswer(outcome, cached=True)
-            for account, text in {
-                (each.account, text) for each in requests if each.may_be_cached for text in each.texts
-            }
-            if text not in unusable and (outcome := self._answers.get(_answer_key(task, account, text))) is not None
-        }
-        fresh = self._classify(
-            task,
-            requests[0].config,
-            {
-                text: None
-                for request in requests
-                for text in request.texts
-                if text not in unusable and not (request.may_be_cached and (request.account, text) in remembered)
-            },
-        )
-        for account, text in {(each.account, text) for each in requests for text in each.texts if text in fresh}:
-            self._answers.put(_answer_key(task, account, text), fresh[text].outcome)
-        given = fresh | unusable
+        known = [{text: self._known(task, each, text) for text in each.texts} for each in requests]
+        missing = dict.fromkeys(text for answers in known for text, answer in answers.items() if answer is None)
+        fresh = self._classify(task, requests[0].config, list(missing))
+        for each in requests:
+            for text in fresh.keys() & set(each.texts):
+                self._answers.put(_answer_key(task, each.account, text), fresh[text].outcome)
         return [
-            [
-                again if request.may_be_cached and (again := remembered.get((request.account, text))) else given[text]
-                for text in request.texts
-            ]
-            for request in requests
+            [answers[text] or fresh[text] for text in each.texts] for each, answers in zip(requests, known, strict=True)
         ]
 
-    def _classify(self, task: bytes, config: JobConfig, different: Iterable[str]) -> dict[str, PreviewAnswer]:
-        texts = list(different)
+    def _known(self, task: bytes, request: PreviewRequest, text: str) -> PreviewAnswer | None:
+        """What needs no classifier: the error of a text that none can read, or the answer given before."""
+        error = text_error(text)
+        if error is not None:
+            return PreviewAnswer(error, cached=False)
+        again = self._answers.get(_answer_key(task, request.account, text)) if request.may_be_cached else None
+        return None if again is None else PreviewAnswer(again, cached=True)
+
+    def _classify(self, task: bytes, config: JobConfig, texts: list[str]) -> dict[str, PreviewAnswer]:
         if not texts:
             return {}
         outcomes = answer_texts(self._classifier(task, config), texts)
