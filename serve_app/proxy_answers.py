@@ -93,12 +93,18 @@ class ProxyAnswers:
             if started and replaced is None:
                 raise
             failed = True
-        if failed or replaced is not None or not started:
-            answered = _lost(scope["method"]) if replaced is None else _not_ready()
-            response = error_response(LabelworksError() if failed else answered)
-            # The middleware that gives a request its id, and whose answer was not sent, is inside this one.
-            response.headers[REQUEST_ID_HEADER] = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-            await response(scope, receive, send)
+        if failed:
+            error = LabelworksError()
+        elif replaced is not None:
+            error = _not_ready()
+        elif not started:
+            error = _lost(scope["method"])
+        else:
+            return
+        response = error_response(error)
+        # The middleware that gives a request its id, and whose answer was not sent, is inside this one.
+        response.headers[REQUEST_ID_HEADER] = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        await response(scope, receive, send)
 
 
 def _harmless(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
