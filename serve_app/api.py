@@ -13,6 +13,7 @@ from serve_app.account_routes import keys_and_usage
 from serve_app.accounts import KeyDirectory
 from serve_app.authentication import AuthenticationMiddleware, Authenticator
 from serve_app.batch_routes import batch
+from serve_app.bodies import BodyLimitMiddleware, StrictJsonMiddleware
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
@@ -20,19 +21,13 @@ from serve_app.dependencies import Services, require_known_query
 from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
 from serve_app.line_schemas import describe_lines
-from serve_app.middleware import (
-    BodyLimitMiddleware,
-    CallerLimitMiddleware,
-    LoadLimitMiddleware,
-    RequestLogMiddleware,
-    StrictJsonMiddleware,
-    UnexpectedErrorMiddleware,
-)
+from serve_app.load_limits import CallerLimitMiddleware, LoadLimitMiddleware
 from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.preview_routes import preview
 from serve_app.rate_limit import RequestLimit
 from serve_app.registry_client import RegistryClient
+from serve_app.request_log import HEALTH_PATH, RequestLogMiddleware, UnexpectedErrorMiddleware
 from serve_app.schemas import Health
 from serve_app.usage import UsageLedger
 
@@ -40,8 +35,8 @@ service = APIRouter(tags=["service"])
 
 
 # Load balancers ask with HEAD too; described once.
-@service.head("/health", include_in_schema=False)
-@service.get("/health", summary="Whether the API answers")
+@service.head(HEALTH_PATH, include_in_schema=False)
+@service.get(HEALTH_PATH, summary="Whether the API answers")
 async def health(request: Request) -> Health:
     return Health(version=request.app.version)
 

@@ -15,7 +15,7 @@ from serve_app.dependencies import Account, IdempotencyHeader, Serving, error_re
 from serve_app.exceptions import RequestInvalid
 from serve_app.intake import MAX_INPUT_BYTES, inspect_upload
 from serve_app.job_repository import IdempotencyKey
-from serve_app.middleware import note_job
+from serve_app.request_log import note_job
 from serve_app.schemas import (
     BatchCancelled,
     BatchCreated,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import LabelworksError, Unavailable
 from serve_app.errors import error_response
-from serve_app.middleware import MAX_REQUEST_ID_CHARACTERS, REQUEST_ID_HEADER
+from serve_app.request_log import MAX_REQUEST_ID_CHARACTERS, REQUEST_ID_HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.plan import Plan, PlannedRange
 from pipelines.shards import ShardOrigin, ShardReceipt, write_shard
-from serve_app import api, middleware
+from serve_app import api, request_log
 from serve_app.accounts import create_key
 from serve_app.api import build_app
 from serve_app.classifier_repository import ClassifierRepository
@@ -279,7 +279,7 @@ def test_a_failed_job_says_why_and_can_be_started_again(client: TestClient, regi
 def test_every_calls_log_line_names_its_job_and_the_attempt_that_the_call_knows(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(middleware, "logger", logging.getLogger("of_this_test"))
+    monkeypatch.setattr(request_log, "logger", logging.getLogger("of_this_test"))
     with caplog.at_level(logging.INFO, "of_this_test"):
         created = create(client)
         job_id = created["job_id"]

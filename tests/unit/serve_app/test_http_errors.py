@@ -25,6 +25,7 @@ from pipelines.exceptions import (
     StorageUnavailable,
     Unavailable,
 )
+from serve_app.bodies import MAX_BODY_BYTES, BodyLimitMiddleware, StrictJsonMiddleware
 from serve_app.errors import install_error_handlers
 from serve_app.exceptions import (
     AccountBusy,
@@ -39,12 +40,7 @@ from serve_app.exceptions import (
     TooManyRequests,
     Unauthorized,
 )
-from serve_app.middleware import (
-    MAX_BODY_BYTES,
-    BodyLimitMiddleware,
-    StrictJsonMiddleware,
-    UnexpectedErrorMiddleware,
-)
+from serve_app.request_log import UnexpectedErrorMiddleware
 from serve_app.schemas import CreateBatch
 
 JSON: dict[str, str | bytes] = {"Content-Type": "application/json"}

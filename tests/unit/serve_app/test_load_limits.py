@@ -17,7 +17,8 @@ from pipelines.settings import Settings
 from serve_app import api
 from serve_app.accounts import create_key
 from serve_app.api import build_app
-from serve_app.middleware import BodyLimitMiddleware, LoadLimitMiddleware
+from serve_app.bodies import BodyLimitMiddleware
+from serve_app.load_limits import LoadLimitMiddleware
 from tests.unit.serve_app.memory_store import MemoryStore
 
 IN_FLIGHT = 10

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from pipelines.job import JobConfig, JobRecord
-from serve_app import middleware
-from serve_app.middleware import RequestLogMiddleware, UnexpectedErrorMiddleware, note_job
+from serve_app import request_log
+from serve_app.request_log import RequestLogMiddleware, UnexpectedErrorMiddleware, note_job
 
 SCOPE: Scope = {
     "type": "http",
@@ -38,7 +38,7 @@ def test_a_call_whose_client_went_away_leaves_its_line_too_without_its_query(
     async def cut_off(scope: Scope, receive: Receive, send: Send) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(middleware, "logger", logging.getLogger("of_this_test"))
+    monkeypatch.setattr(request_log, "logger", logging.getLogger("of_this_test"))
     with caplog.at_level(logging.INFO), pytest.raises(asyncio.CancelledError):
         asyncio.run(RequestLogMiddleware(cut_off)(SCOPE, nothing, ignored))
 
@@ -68,7 +68,7 @@ def test_the_lines_of_a_call_that_fails_name_its_job_and_the_attempt_where_its_r
             assert note_job(Request(scope), job) is job
         raise ValueError
 
-    monkeypatch.setattr(middleware, "logger", logging.getLogger("of_this_test"))
+    monkeypatch.setattr(request_log, "logger", logging.getLogger("of_this_test"))
     with caplog.at_level(logging.INFO):
         asyncio.run(RequestLogMiddleware(UnexpectedErrorMiddleware(fails))({**SCOPE}, nothing, ignored))
 
