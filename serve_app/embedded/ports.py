@@ -18,9 +18,9 @@ _EPHEMERAL_LOWEST = 32_768
 """Of Linux; other systems begin higher."""
 
 
-def choose_port(told: int | None, last: int | None) -> int:
-    """``told`` if there is one, else ``last`` where it is free, else any. Raises EmbeddedStackError if the first is
-    taken."""
+def choose_port(told: int | None, last: int) -> int:
+    """``told`` if there is one, else ``last`` where it is free and not 0, else any. Raises EmbeddedStackError if the
+    first is taken."""
     if told is not None:
         if not _is_free(told):
             raise EmbeddedStackError(f"Port {told} is taken: stop what listens on it, or choose another port")

@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
@@ -21,7 +21,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.exceptions import EmbeddedStackError
 from serve_app.embedded.gateway import S3Gateway
 from serve_app.embedded.ports import choose_port
-from serve_app.embedded.state import StackState, locked, ray_address_file, read_state, write_state
+from serve_app.embedded.state import StackState, find_state, locked, ray_address_file, write_state
 from serve_app.exceptions import Unauthorized
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
@@ -73,7 +73,7 @@ def embedded_stack(
         with gateway:
             store = ObjectStore(settings, retry_seconds=10)
             store.ensure_bucket()
-            state = _replace_key(state, working_key(store, state.account, state.api_key))
+            state = replace(state, api_key=working_key(store, state.account, state.api_key))
             write_state(folder, state)
             stopped = threading.Event()
             watcher = threading.Thread(target=_keep_running, args=(gateway, stopped), daemon=True)
@@ -137,20 +137,15 @@ def _keep_running(gateway: S3Gateway, stopped: threading.Event) -> None:
 
 
 def _state_for_run(folder: Path, http_port: int | None, s3_port: int | None) -> StackState:
-    try:
-        last: StackState | None = read_state(folder)
-    except EmbeddedStackError:
-        if (folder / "stack.json").exists():
-            raise
-        last = None
-    return StackState(
-        http_port=choose_port(http_port, last.http_port if last else None),
-        s3_port=choose_port(s3_port, last.s3_port if last else None),
-        s3_access_key=last.s3_access_key if last else "labelworks",
-        s3_secret_key=last.s3_secret_key if last else secrets.token_hex(20),
-        account=last.account if last else DEFAULT_ACCOUNT,
-        api_key=last.api_key if last else None,
+    last = find_state(folder) or StackState(
+        # 0: it has had none yet.
+        http_port=0,
+        s3_port=0,
+        s3_access_key="labelworks",
+        s3_secret_key=secrets.token_hex(20),
+        account=DEFAULT_ACCOUNT,
     )
+    return replace(last, http_port=choose_port(http_port, last.http_port), s3_port=choose_port(s3_port, last.s3_port))
 
 
 def working_key(store: ObjectStore, account: str, last: str | None) -> str:
@@ -165,10 +160,6 @@ def working_key(store: ObjectStore, account: str, last: str | None) -> str:
     issued = new_key(account)
     store_key(store, issued.key, issued.key_hash)
     return issued.secret
-
-
-def _replace_key(state: StackState, api_key: str) -> StackState:
-    return StackState(**{**asdict(state), "api_key": api_key})
 
 
 def _bypass_proxies() -> None:

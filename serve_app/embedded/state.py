@@ -50,21 +50,36 @@ class StackState:
 
 def read_state(folder: Path) -> StackState:
     """The state of the stack that was last run in ``folder``. Raises EmbeddedStackError where there is none."""
+    state = find_state(folder)
+    if state is None:
+        raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'")
+    return state
+
+
+def find_state(folder: Path) -> StackState | None:
+    """The same, or None where none was ever run there. Raises EmbeddedStackError where what it kept is damaged."""
+    file = _state_file(folder)
     try:
-        return StackState(**json.loads((folder / "stack.json").read_text()))
-    except FileNotFoundError as error:
-        raise EmbeddedStackError(f"No stack was ever run in {folder}: start one with 'labelworks dev'") from error
+        return StackState(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
     except (ValueError, TypeError) as error:
-        raise EmbeddedStackError(f"{folder / 'stack.json'} is damaged: remove it, and a new one is made") from error
+        raise EmbeddedStackError(f"{file} is damaged: remove it, and a new one is made") from error
 
 
 def write_state(folder: Path, state: StackState) -> None:
     """Keep it for the next run, and for who asks what runs here."""
     # Replaced whole, so that a kill in between leaves the old one.
-    written = folder / "stack.json.new"
+    file = _state_file(folder)
+    written = file.with_name(f"{file.name}.new")
     written.touch(mode=0o600)
     written.write_text(json.dumps(asdict(state), indent=1))
-    written.replace(folder / "stack.json")
+    written.replace(file)
+
+
+def _state_file(folder: Path) -> Path:
+    # The command line reads it too, also where only the client is installed: labelworks/commands/connection.py.
+    return folder / "stack.json"
 
 
 def ray_address(folder: Path) -> str | None:

@@ -6,11 +6,10 @@ SIGUSR1 adds a worker node.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from serve_app.deployment import APPLICATION_NAME, build
 from serve_app.embedded.gateway import S3Gateway
 from serve_app.embedded.ports import free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, metrics_url
-from serve_app.embedded.state import StackState, read_state
+from serve_app.embedded.state import StackState, read_state, write_state
 from serve_app.proxy_answers import configure_proxy
 from serve_app.spare_drivers import NAMESPACE
 from serve_app.spare_processes import configure_spare_processes
@@ -48,7 +47,7 @@ def main() -> None:
     )
     if told.bucket_of:
         state, server = replace(read_state(told.bucket_of), http_port=free_port()), nullcontext()
-    (folder / "stack.json").write_text(json.dumps(asdict(state)))
+    write_state(folder, state)
     os.environ.update(state.settings_environment())
     configure_proxy()
     configure_spare_processes()

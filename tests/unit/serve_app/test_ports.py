@@ -41,7 +41,7 @@ def test_a_taken_port_that_was_asked_for_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(EmbeddedStackError, match=f"Port {taken} is taken"):
-            choose_port(taken, None)
+            choose_port(taken, 0)
 
 
 def test_it_says_so_when_no_port_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
