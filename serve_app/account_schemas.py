@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from serve_app.accounts import ApiKey, IssuedKey
+from serve_app.schemas import cost_usd
 from serve_app.task_fields import FieldError
 from serve_app.usage import Usage
 
@@ -109,8 +110,7 @@ class UsageAmounts(BaseModel):
 
     @classmethod
     def of(cls, usage: Usage, price_per_million_tokens: float, **others: Any) -> Self:
-        cost = round(usage.tokens * price_per_million_tokens / 1_000_000, 6)
-        return cls(cost_usd=cost, **usage.model_dump(), **others)
+        return cls(cost_usd=cost_usd(usage.tokens, price_per_million_tokens), **usage.model_dump(), **others)
 
 
 class UsageDay(UsageAmounts):

@@ -95,7 +95,7 @@ async def start_batch(
     "/batch/{job_id}/cancel",
     status_code=202,
     summary="Cancel a processing job",
-    responses=error_responses(404, 409, 422),
+    responses=error_responses(404, 409),
 )
 async def cancel_batch(job_id: JobId, request: Request, account: Account, services: Serving) -> BatchCancelled:
     """Ours. The job ends as `failed` with the error `cancelled`; started again, it goes on where it was."""
@@ -109,7 +109,7 @@ async def list_batches(account: Account, services: Serving) -> list[BatchSummary
     return [BatchSummary(**job.model_dump(include=set(BatchSummary.model_fields))) for job in jobs]
 
 
-@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=error_responses(404, 422))
+@batch.get("/batch/{job_id}", summary="A job's state and progress", responses=error_responses(404))
 async def retrieve_batch(job_id: JobId, request: Request, account: Account, services: Serving) -> BatchStatus:
     job = note_job(request, await services.registry.get(account, job_id))
     return BatchStatus.of(job, services.settings.price_per_million_tokens_usd)
@@ -139,7 +139,7 @@ async def batch_results(
     return BatchResults(job_id=job.job_id, download_url=url)
 
 
-@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=error_responses(404, 409, 422))
+@batch.delete("/batch/{job_id}", summary="Delete a job and its files", responses=error_responses(404, 409))
 async def delete_batch(job_id: JobId, account: Account, services: Serving) -> BatchDeleted:
     await services.registry.delete(account, job_id)
     return BatchDeleted(job_id=job_id)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
+from string import Template
+from typing import get_args
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-_DESCRIPTION = """
+from pipelines.ndjson import ErrorCode
+from serve_app.request_log import MAX_REQUEST_ID_CHARACTERS
+
+_DESCRIPTION = Template("""
 Classify millions of texts in one job:
 
 1. `POST /v1/batch` with your labels: you get a `job_id` and a form for the upload.
@@ -27,8 +32,7 @@ field of its result line. The schemas `InputLine` and `ResultLine` describe them
 - `single`: `{"label": "billing", "confidence": 0.9412, "tokens": 14}`
 - `multi`: `{"labels": [{"label": "billing", "confidence": 0.9412}], "tokens": 14}`, best first, `[]` when none passes
 - a line that cannot be classified, which never fails the job: `{"error": {"code": "invalid_json", "message": "…"}}`.
-  Codes: `invalid_json`, `not_an_object`, `missing_text`, `invalid_text`, `empty_text`, `text_too_long`,
-  `invalid_encoding`, `line_too_long`, `classifier_error`.
+  Codes: $codes.
 
 ## Keys and limits
 
@@ -39,12 +43,12 @@ there again); over the limit it is a 429 with `Retry-After` in seconds.
 ## Errors
 
 Every error has one shape: `{"error", "code", "message", "details", "detail"}`. Every answer has an `X-Request-ID`:
-the call's own where it sent one of 1 to 200 printable ASCII characters.
+the call's own where it sent one of 1 to $id_characters printable ASCII characters.
 A field or a query parameter that a call does not know is a 422.
 
 A 503 asks for the call again. Where its `details` have `"uncertain": true`, the first one may have been carried out all
 the same: a 404 to a deletion that is repeated then means that it is done.
-"""
+""").substitute(codes=", ".join(f"`{code}`" for code in get_args(ErrorCode)), id_characters=MAX_REQUEST_ID_CHARACTERS)
 
 
 def documented_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:

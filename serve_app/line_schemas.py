@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.json_schema import models_json_schema
 
+from pipelines.ndjson import MAX_TEXT_CHARACTERS
 from serve_app.preview_schemas import ItemErrorBody, LabelScore
 
 Id = str | int | float
@@ -18,7 +19,7 @@ class InputLine(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    text: str = Field(description="1 to 100,000 characters.", examples=["I was charged twice"])
+    text: str = Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters.", examples=["I was charged twice"])
     id: Id | None = Field(None, examples=["msg-1001"])
     custom_id: Id | None = None
 

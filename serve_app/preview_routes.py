@@ -14,6 +14,7 @@ from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, Services, Serving, error_responses
 from serve_app.exceptions import RequestInvalid
 from serve_app.preview_classifier import PreviewAnswer, PreviewRequest
+from serve_app.preview_deployment import MAX_TEXTS
 from serve_app.preview_schemas import (
     Classified,
     ClassifiedBatch,
@@ -46,7 +47,9 @@ async def tag(body: TagText, account: Account, services: Serving) -> Tagged:
     return Tagged(**dict(TaggedItem.of(prediction, cached)), latency_ms=_milliseconds_since(began))
 
 
-@preview.post("/classify/batch", summary="One label for each of up to 1,000 texts", responses=error_responses())
+@preview.post(
+    "/classify/batch", summary=f"One label for each of up to {MAX_TEXTS:,} texts", responses=error_responses()
+)
 async def classify_batch(body: ClassifyTexts, account: Account, services: Serving) -> ClassifiedBatch:
     """Ours. A text that cannot be classified has an `error` with the codes of result lines in its place."""
     began = time.perf_counter()
@@ -54,7 +57,9 @@ async def classify_batch(body: ClassifyTexts, account: Account, services: Servin
     return ClassifiedBatch.of(answers, _milliseconds_since(began))
 
 
-@preview.post("/tag/batch", summary="Every label that fits, for up to 1,000 texts", responses=error_responses())
+@preview.post(
+    "/tag/batch", summary=f"Every label that fits, for up to {MAX_TEXTS:,} texts", responses=error_responses()
+)
 async def tag_batch(body: TagTexts, account: Account, services: Serving) -> TaggedBatch:
     """Ours. As `/v1/classify/batch`, with every label at or over `threshold`."""
     began = time.perf_counter()

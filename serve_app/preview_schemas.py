@@ -10,7 +10,7 @@ from pydantic.config import JsonDict, JsonValue
 
 from models.task import Prediction
 from pipelines.job import JobConfig
-from pipelines.ndjson import ErrorCode, ItemError
+from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, ItemError
 from serve_app.preview_classifier import PreviewAnswer
 from serve_app.preview_deployment import MAX_TEXTS
 from serve_app.saved_classifier import SavedClassifier
@@ -62,12 +62,12 @@ class _SeveralLabels(_Task):
 
 
 class _OneText(BaseModel):
-    text: str = Field(description="1 to 100,000 characters.")
+    text: str = Field(description=f"1 to {MAX_TEXT_CHARACTERS:,} characters.")
 
 
 class _Texts(BaseModel):
     texts: Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)] = Field(
-        description="1 to 1,000 texts. One that cannot be classified has an error in its place."
+        description=f"1 to {MAX_TEXTS:,} texts. One that cannot be classified has an error in its place."
     )
 
 

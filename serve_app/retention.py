@@ -47,9 +47,8 @@ class Retention:
         before = now - self._settings.pending_retention
         self._store.abort_multiparts(JOBS_PREFIX, before=before)
         self._store.delete(*orphans(self._store.list(JOBS_PREFIX), before))
-        for listed in self._store.list(IDEMPOTENCY_PREFIX):
-            if listed.modified < before:
-                self._store.delete(listed.key)
+        keys = self._store.list(IDEMPOTENCY_PREFIX)
+        self._store.delete(*(listed.key for listed in keys if listed.modified < before))
 
     def _has_upload(self, job: JobRecord) -> bool:
         return job.status == "pending" and self._store.exists(JobPaths(job.account, job.job_id).input)

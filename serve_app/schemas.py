@@ -122,14 +122,18 @@ class BatchStatus(BaseModel):
     @classmethod
     def of(cls, job: JobRecord, price_per_million_tokens: float) -> Self:
         tokens = job.estimated_tokens if job.actual_tokens is None else job.actual_tokens
-        cost = None if tokens is None else round(tokens * price_per_million_tokens / 1_000_000, 6)
         config = job.config
         return cls(
-            cost_usd=cost,
+            cost_usd=None if tokens is None else cost_usd(tokens, price_per_million_tokens),
             model=config.model,
             classifier=config.classifier,
             **job.model_dump(include=set(cls.model_fields)),
         )
+
+
+def cost_usd(tokens: int, price_per_million_tokens: float) -> float:
+    """Dollars, to the millionth."""
+    return round(tokens * price_per_million_tokens / 1_000_000, 6)
 
 
 class BatchResults(BaseModel):

@@ -24,13 +24,16 @@ from serve_app.exceptions import RequestInvalid
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 
 MAX_LABELS = 200
+MAX_LABEL_CHARACTERS = 100
 MAX_EXAMPLES = 20_000
 """Of all labels together: each classifier of a job encodes them all, and fits its labels to them."""
 MAX_GUIDANCE_CHARACTERS = 1_000_000
 """Of descriptions and examples together."""
 
-Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 _label: TypeAdapter[str] = TypeAdapter(Label)
+_Labels = Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)]
+_LABELS_DESCRIPTION = f"1 to {MAX_LABELS} different labels of 1 to {MAX_LABEL_CHARACTERS} characters."
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
@@ -48,16 +51,15 @@ class LabelFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
-        None, description="1 to 200 different labels of 1 to 100 characters."
-    )
+    labels: _Labels | None = Field(None, description=_LABELS_DESCRIPTION)
     descriptions: dict[Label, Text] | None = Field(
-        None, description="What a label means, by label. With the examples, at most 1,000,000 characters."
+        None,
+        description=f"What a label means, by label. With the examples, at most {MAX_GUIDANCE_CHARACTERS:,} characters.",
     )
     examples: dict[Label, list[Text]] | None = Field(
         None,
-        description="Texts that have a label, by label, at most 20,000 in all. Every model learns from them but `nli`,"
-        " which ignores them.",
+        description=f"Texts that have a label, by label, at most {MAX_EXAMPLES:,} in all. Every model learns from them"
+        " but `nli`, which ignores them.",
     )
     source_type: str | None = Field(
         None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
@@ -115,7 +117,7 @@ class LabelFields(BaseModel):
     def require_labels(self) -> None:
         """Raises FieldError unless there are different labels."""
         if self.labels is None:
-            raise FieldError("labels", "labels is required: a list of 1 to 200 different strings")
+            raise FieldError("labels", f"labels is required: a list of 1 to {MAX_LABELS} different strings")
         if len(set(self.labels)) < len(self.labels):
             raise FieldError("labels", "Labels must be unique")
 
@@ -140,9 +142,7 @@ class AcceptedFields(BaseModel):
 class TaskChoice(LabelFields, AcceptedFields):
     """Labels, or a saved classifier instead of them."""
 
-    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)] | None = Field(
-        None, description="1 to 200 different labels of 1 to 100 characters. Required unless `classifier` is given."
-    )
+    labels: _Labels | None = Field(None, description=f"{_LABELS_DESCRIPTION} Required unless `classifier` is given.")
     classifier: str | None = Field(
         None,
         max_length=200,

@@ -15,8 +15,9 @@ import typer
 from labelworks.commands.classify import File, TextField
 from labelworks.commands.console import EXIT_ERROR, EXIT_INCOMPLETE, AsJson, print_json, reported, say
 from labelworks.commands.operator_settings import settings_checked
+from labelworks.errors import InputError
 from labelworks.inputs import InputFile
-from labelworks.operations.batches import MAX_UPLOAD_BYTES
+from labelworks.operations.batches import require_size
 from labelworks.progress import duration
 
 _SHOWN_ERRORS = 20
@@ -127,9 +128,10 @@ def examine(path: Path, count_tokens: CountTokens) -> Report:
     from pipelines.ndjson import is_object, parse_line
 
     report = Report()
-    size = path.stat().st_size
-    if not 0 < size <= MAX_UPLOAD_BYTES:
-        report.rejected = f"The file has {size:,} bytes; allowed are 1 to {MAX_UPLOAD_BYTES:,} (5 GB)"
+    try:
+        require_size(path.stat().st_size)
+    except InputError as error:
+        report.rejected = str(error)
         return report
     sample = _Sample()
     has_object = False
