@@ -8,6 +8,8 @@ from typing import Literal
 
 Mode = Literal["single", "multi"]
 
+DEFAULT_THRESHOLD = 0.3
+"""Of jobs and saved classifiers that name none."""
 DESCRIPTION_CHARACTERS = 4_000
 """Of a description that are read: over two windows of most models, more than a sentence on each of its parts."""
 DESCRIPTIONS_CHARACTERS = 200_000
@@ -31,7 +33,7 @@ class ClassificationTask:
     examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source_type: str | None = None
     mode: Mode = "single"
-    threshold: float = 0.3
+    threshold: float = DEFAULT_THRESHOLD
 
     def description(self, label: str) -> str:
         """What is read of the label's description, "" where it has none: its first DESCRIPTION_CHARACTERS, or an equal

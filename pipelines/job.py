@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from models.task import ClassificationTask, Mode
+from models.task import DEFAULT_THRESHOLD, ClassificationTask, Mode
 
 Status = Literal["pending", "processing", "completed", "failed"]
 CANCELLED = "cancelled"
@@ -26,7 +26,7 @@ class TaskConfig(BaseModel):
     examples: Mapping[str, tuple[str, ...]] = {}
     source_type: str | None = None
     mode: Mode = "single"
-    threshold: float = 0.3
+    threshold: float = DEFAULT_THRESHOLD
 
     def task(self) -> ClassificationTask:
         return ClassificationTask(
@@ -45,7 +45,7 @@ class JobConfig(TaskConfig):
     ``classifier`` names the version of a saved classifier that the rest was taken from.
     """
 
-    model: str = "minilm"
+    model: str
     classifier: str | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from models.task import Mode
+from models.task import DEFAULT_THRESHOLD, Mode
 from pipelines.job import TaskConfig
 from pipelines.layout import CLASSIFIER_NAME_PATTERN
 from serve_app.saved_classifier import SavedClassifier, VersionSummary
@@ -37,7 +37,7 @@ class SaveClassifier(LabelFields):
         " that is there already gets another version."
     )
     mode: Mode = Field("single", description="What calls that send no `mode` with the classifier get.")
-    threshold: Threshold = Field(0.3, description="The same of `threshold`.")
+    threshold: Threshold = Field(DEFAULT_THRESHOLD, description="The same of `threshold`.")
 
     def task(self) -> TaskConfig:
         return self.task_config(self.mode, self.threshold)

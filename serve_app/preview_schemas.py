@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
 
-from models.task import Prediction
+from models.task import DEFAULT_THRESHOLD, Prediction
 from pipelines.job import JobConfig
 from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, ItemError
 from serve_app.preview_classifier import PreviewAnswer
@@ -46,7 +46,7 @@ class _OneLabel(_Task):
 
     def config(self, models: Sequence[str], saved: SavedClassifier | None) -> JobConfig:
         """As a batch in ``single`` would have it. Raises RequestInvalid."""
-        return self.chosen(models, saved, mode="single", threshold=0.3)
+        return self.chosen(models, saved, mode="single", threshold=DEFAULT_THRESHOLD)
 
 
 class _SeveralLabels(_Task):

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.task import Mode
+from models.task import DEFAULT_THRESHOLD, Mode
 from pipelines.job import JobConfig, JobRecord, Phase, Status
 from serve_app.saved_classifier import SavedClassifier
 from serve_app.task_fields import AcceptedFields, TaskChoice, Threshold
@@ -39,7 +39,8 @@ class CreateBatch(TaskChoice):
         " a `classifier`, the classifier's own holds.",
     )
     threshold: Threshold = Field(
-        0.3, description="Used by `multi` only. Left out beside a `classifier`, the classifier's own holds."
+        DEFAULT_THRESHOLD,
+        description="Used by `multi` only. Left out beside a `classifier`, the classifier's own holds.",
     )
 
     def identity(self) -> str:
@@ -50,7 +51,7 @@ class CreateBatch(TaskChoice):
             meaningless |= {"mode", "threshold"} - self.model_fields_set
         return self.model_dump_json(exclude=meaningless)
 
-    def config(self, models: Sequence[str] = ("minilm",), saved: SavedClassifier | None = None) -> JobConfig:
+    def config(self, models: Sequence[str], saved: SavedClassifier | None = None) -> JobConfig:
         """What the job keeps of the request and of the classifier that it names.
 
         ``models`` are those allowed, the default first; raises RequestInvalid.

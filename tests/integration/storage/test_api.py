@@ -165,7 +165,7 @@ def test_a_job_goes_from_creation_to_deletion(
     assert list(created) == ["job_id", "upload_url", "upload_fields", "input_key"]
     assert re.fullmatch(r"batch_[a-z0-9]{16}", job_id)
     assert created["input_key"] == f"batch/acme/{job_id}/input.ndjson"
-    assert registry.jobs[job_id].config == JobConfig(labels=("a", "b"), mode="multi", threshold=0.5)
+    assert registry.jobs[job_id].config == JobConfig(labels=("a", "b"), mode="multi", threshold=0.5, model="minilm")
 
     upload(created, b'{"text":"hello"}\n')
     started = client.post(f"/v1/batch/{job_id}/start")

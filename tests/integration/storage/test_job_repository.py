@@ -42,7 +42,7 @@ def new_job(account: str, after: timedelta = timedelta()) -> JobRecord:
     return JobRecord(
         job_id=f"batch_{secrets.token_hex(8)}",
         account=account,
-        config=JobConfig(labels=("a", 'é"\n'), mode="multi"),
+        config=JobConfig(labels=("a", 'é"\n'), mode="multi", model="minilm"),
         created_at=CREATED + after,
     )
 

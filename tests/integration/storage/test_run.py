@@ -82,7 +82,7 @@ def carried_out(
         store,
         settings,
         job,
-        JobConfig(labels=("a",)),
+        JobConfig(labels=("a",), model="minilm"),
         classifiers=1,
         watcher=None,
         observer=observer or JobObserver(),

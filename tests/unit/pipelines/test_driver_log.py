@@ -18,7 +18,7 @@ from pipelines.settings import Settings
 
 ASSIGNMENT = Assignment(
     JobInput(JobPaths("acme", "batch_0000000000000000"), InputVersion(etag="one", size=1)),
-    JobConfig(labels=("a",)),
+    JobConfig(labels=("a",), model="minilm"),
     run=1,
     classifiers=1,
     log_fields={},

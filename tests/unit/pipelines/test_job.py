@@ -38,7 +38,7 @@ def pending() -> JobRecord:
     return JobRecord(
         job_id="batch_0123456789abcdef",
         account="acme",
-        config=JobConfig(labels=("a", "b")),
+        config=JobConfig(labels=("a", "b"), model="minilm"),
         created_at=CREATED,
         expires_at=CREATED + timedelta(hours=24),
     )
@@ -308,6 +308,7 @@ def test_any_config_survives_being_stored(label: str, threshold: float, at: date
         source_type=source,
         mode="multi",
         threshold=threshold,
+        model="minilm",
     )
     job = pending().model_copy(update={"config": config, "created_at": at})
     stored = JobRecord.model_validate_json(job.model_dump_json())

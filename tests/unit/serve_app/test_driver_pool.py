@@ -20,7 +20,7 @@ from serve_app.spare_drivers import DriverProcess
 JOB = JobRecord(
     job_id="batch_0123456789abcdef",
     account="acme",
-    config=JobConfig(labels=("a",)),
+    config=JobConfig(labels=("a",), model="minilm"),
     created_at=datetime(2026, 11, 1, tzinfo=UTC),
     status="processing",
     input=InputVersion(etag="one", size=1),

@@ -55,7 +55,7 @@ def app_that_raises(error: Exception | None = None, body_seconds: float = 30.0) 
 
     @app.post("/v1/batch", status_code=201)
     async def create(request: CreateBatch) -> dict[str, list[str]]:
-        return {"labels": list(request.config().labels)}
+        return {"labels": list(request.config(("minilm",)).labels)}
 
     @app.get("/fail")
     async def fail() -> None:

@@ -18,7 +18,11 @@ from tests.unit.serve_app.memory_store import MemoryStore
 
 NOW = datetime.now(UTC)
 PENDING = JobRecord(
-    job_id="batch_0000000000000001", account="acme", config=JobConfig(labels=("a",)), created_at=NOW, attempt=1
+    job_id="batch_0000000000000001",
+    account="acme",
+    config=JobConfig(labels=("a",), model="minilm"),
+    created_at=NOW,
+    attempt=1,
 )
 PROCESSING = transition(PENDING, Started(NOW, InputVersion(etag="e", size=1), 1, request_id="r-1"))
 

@@ -14,7 +14,8 @@ from serve_app.job_table import JobTable
 
 def record(job_id: str, status: Status = "pending", account: str = "acme") -> JobRecord:
     created = datetime(2026, 11, 24, tzinfo=UTC)
-    return JobRecord(job_id=job_id, account=account, config=JobConfig(labels=("a",)), created_at=created, status=status)
+    config = JobConfig(labels=("a",), model="minilm")
+    return JobRecord(job_id=job_id, account=account, config=config, created_at=created, status=status)
 
 
 @pytest.fixture

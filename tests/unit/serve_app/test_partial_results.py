@@ -21,7 +21,7 @@ from serve_app.schemas import PartialResults
 JOB = JobRecord(
     job_id="batch_0123456789abcdef",
     account="acme",
-    config=JobConfig(labels=("a",)),
+    config=JobConfig(labels=("a",), model="minilm"),
     created_at=datetime(2026, 11, 1, tzinfo=UTC),
 )
 ANSWER = PartialResults(job_id=JOB.job_id, status="failed", parts=[])

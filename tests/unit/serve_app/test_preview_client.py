@@ -16,7 +16,7 @@ from pipelines.settings import Settings
 from serve_app.preview_classifier import PreviewRequest
 from serve_app.preview_deployment import PreviewClient
 
-REQUEST = PreviewRequest("acme", JobConfig(labels=("a",)), ("text",))
+REQUEST = PreviewRequest("acme", JobConfig(labels=("a",), model="minilm"), ("text",))
 
 
 class FakeResponse:
@@ -79,7 +79,7 @@ def test_what_is_too_much_at_once_is_unavailable_and_leaves_no_trace() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        large = PreviewRequest("acme", JobConfig(labels=("a",)), ("x" * 5_000_000,))
+        large = PreviewRequest("acme", JobConfig(labels=("a",), model="minilm"), ("x" * 5_000_000,))
         alone = asyncio.create_task(preview.answer(large))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="5,000,001 characters"):
@@ -94,7 +94,12 @@ def test_what_is_said_of_labels_counts_as_texts_do() -> None:
     async def scenario() -> None:
         handle = FakeHandle()
         preview = client(handle)
-        task = JobConfig(labels=("a",), descriptions={"a": "x" * 3_000_000}, examples={"a": ("y" * 2_000_000, "z")})
+        task = JobConfig(
+            labels=("a",),
+            descriptions={"a": "x" * 3_000_000},
+            examples={"a": ("y" * 2_000_000, "z")},
+            model="minilm",
+        )
         large = asyncio.create_task(preview.answer(PreviewRequest("acme", task, ("text",))))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="answering 1 preview calls with 5,000,006 characters"):

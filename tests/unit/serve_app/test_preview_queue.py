@@ -14,7 +14,7 @@ from serve_app.preview_queue import Outcome, PreviewQueue
 
 
 def request(*texts: str) -> PreviewRequest:
-    return PreviewRequest("acme", JobConfig(labels=("a",)), texts)
+    return PreviewRequest("acme", JobConfig(labels=("a",), model="minilm"), texts)
 
 
 def answers(one: PreviewRequest) -> list[PreviewAnswer]:

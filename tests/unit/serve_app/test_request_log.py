@@ -57,7 +57,7 @@ def test_the_lines_of_a_call_that_fails_name_its_job_and_the_attempt_where_its_r
     job = JobRecord(
         job_id="batch_1",
         account="acme",
-        config=JobConfig(labels=("a",)),
+        config=JobConfig(labels=("a",), model="minilm"),
         created_at=datetime.now(UTC),
         attempt=3,
         request_id="of the call that started it",

@@ -23,7 +23,7 @@ def ended(number: int, ago: timedelta, kept_for: timedelta) -> JobRecord:
     return JobRecord(
         job_id=f"batch_{number:016d}",
         account="acme",
-        config=JobConfig(labels=("a",)),
+        config=JobConfig(labels=("a",), model="minilm"),
         created_at=NOW - ago,
         status="failed",
         expires_at=NOW - ago + kept_for,

@@ -15,6 +15,7 @@ from serve_app.saved_classifier import SavedClassifier
 from serve_app.schemas import BatchStatus, BatchSummary, CreateBatch
 
 LABELS = ["billing", "bug"]
+MODELS = ("minilm", "static")
 
 
 def refusal(**fields: Any) -> tuple[tuple[int | str, ...], str]:
@@ -26,12 +27,18 @@ def refusal(**fields: Any) -> tuple[tuple[int | str, ...], str]:
 
 
 def accepted(**fields: Any) -> JobConfig:
-    return CreateBatch.model_validate(fields).config()
+    return CreateBatch.model_validate(fields).config(MODELS)
 
 
 def test_labels_alone_are_enough_and_the_defaults_are_the_contracts() -> None:
     assert accepted(labels=LABELS) == JobConfig(
-        labels=("billing", "bug"), descriptions={}, examples={}, source_type=None, mode="single", threshold=0.3
+        labels=("billing", "bug"),
+        descriptions={},
+        examples={},
+        source_type=None,
+        mode="single",
+        threshold=0.3,
+        model="minilm",
     )
 
 
@@ -51,6 +58,7 @@ def test_everything_that_was_sent_is_kept() -> None:
         source_type="app review",
         mode="multi",
         threshold=0.75,
+        model="minilm",
     )
 
 
@@ -118,7 +126,7 @@ def test_a_classifier_stands_for_everything_that_it_was_saved_with() -> None:
     saved = saved_classifier(
         labels=("a", "b"), descriptions={"a": "x"}, examples={"b": ("y",)}, source_type="z", mode="multi", threshold=0.7
     )
-    config = CreateBatch(classifier="mine").config(saved=saved)
+    config = CreateBatch(classifier="mine").config(MODELS, saved)
     assert config == JobConfig(
         labels=("a", "b"),
         descriptions={"a": "x"},
@@ -127,13 +135,14 @@ def test_a_classifier_stands_for_everything_that_it_was_saved_with() -> None:
         mode="multi",
         threshold=0.7,
         classifier="mine@v2",
+        model="minilm",
     )
 
 
 @pytest.mark.parametrize("sent", [{"mode": "single"}, {"threshold": 0.3}, {"mode": "multi", "threshold": 0.0}])
 def test_mode_and_threshold_that_are_sent_beside_a_classifier_hold_instead_of_its_own(sent: dict[str, Any]) -> None:
     saved = saved_classifier(labels=("a",), mode="multi", threshold=0.7)
-    config = CreateBatch(classifier="mine", **sent).config(saved=saved)
+    config = CreateBatch(classifier="mine", **sent).config(MODELS, saved)
     assert {"mode": config.mode, "threshold": config.threshold} == {"mode": "multi", "threshold": 0.7} | sent
 
 
@@ -282,7 +291,7 @@ def job(**fields: Any) -> JobRecord:
     return JobRecord(
         job_id="batch_0123456789abcdef",
         account="acme",
-        config=JobConfig(labels=("a",)),
+        config=JobConfig(labels=("a",), model="minilm"),
         created_at=datetime(2026, 11, 1, 12, 30, tzinfo=UTC),
         **fields,
     )

@@ -39,7 +39,7 @@ def completed(
     return JobRecord(
         job_id=job_id,
         account="acme",
-        config=JobConfig(labels=("a",)),
+        config=JobConfig(labels=("a",), model="minilm"),
         created_at=at,
         status="completed",
         completed_at=at,

@@ -18,7 +18,7 @@ from serve_app.spare_drivers import DriverProcess
 
 INPUT = InputVersion(etag="one", size=100)
 SLOTS = 8
-CONFIG = JobConfig(labels=("a",))
+CONFIG = JobConfig(labels=("a",), model="minilm")
 BULKY = JobConfig(labels=("a", "b"), examples={"a": tuple(f"{number:05d}" for number in range(20_000))}, model="static")
 
 
