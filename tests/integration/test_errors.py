@@ -97,9 +97,9 @@ def test_a_body_that_is_not_json_is_a_422(stack: RunningStack) -> None:
     assert_error(answer, 422, "VALIDATION_ERROR", "JSON")
 
 
-def test_priority_and_cache_are_accepted_and_text_type_is_an_alias(stack: RunningStack) -> None:
+def test_priority_and_cache_are_accepted(stack: RunningStack) -> None:
     with stack.client() as client:
-        create_job(client, priority="high", cache=False, text_type="tweet")
+        create_job(client, priority="high", cache=False)
 
 
 def test_a_body_over_1_mb_is_a_413(stack: RunningStack) -> None:

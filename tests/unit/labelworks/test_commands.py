@@ -374,7 +374,7 @@ def test_a_time_beyond_the_local_calendar_is_shown_in_utc(labelworks: Command) -
 
 
 def test_a_key_in_the_storage_has_no_name(labelworks: Command) -> None:
-    labelworks("keys", "create", "acme", "--name", "nightly", exit_code=2)
+    assert "--name" in labelworks("keys", "create", "acme", "--name", "nightly", exit_code=2).stderr
 
 
 def test_usage_shows_days_and_their_sum(labelworks: Command) -> None:
