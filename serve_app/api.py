@@ -17,7 +17,7 @@ from serve_app.bodies import BodyLimitMiddleware, StrictJsonMiddleware
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.classifier_routes import classifiers
-from serve_app.dependencies import Services, require_known_query
+from serve_app.dependencies import Services, require_known_fields, require_known_query
 from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
 from serve_app.line_schemas import describe_lines
@@ -81,8 +81,9 @@ def build_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(RequestLogMiddleware)
+    strictness = [Depends(require_known_query), Depends(require_known_fields)]
     for calls_of_accounts in (batch, keys_and_usage, classifiers, preview):
-        app.include_router(calls_of_accounts, dependencies=[Depends(require_known_query)])
+        app.include_router(calls_of_accounts, dependencies=strictness)
     app.include_router(service)
     describe_lines(app)
     return app

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines.exceptions import NotFound
 from pipelines.layout import ACCOUNT_PATTERN
@@ -22,6 +25,8 @@ from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient
 from serve_app.schemas import ErrorBody
+from serve_app.strict_json import is_json
+from serve_app.task_fields import AcceptedFields
 from serve_app.usage import UsageLedger
 
 
@@ -85,12 +90,40 @@ def require_known_query(request: Request) -> None:
     """Raises RequestInvalid for a query parameter that the call does not have, which may be a misspelt one."""
     if not request.query_params:
         return
-    call = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
-    known = [each["name"] for each in call.get("parameters", ()) if each["in"] == "query"]
+    known = _query_names(request)
     for name in request.query_params:
         if name not in known:
             takes = f"this call takes {', '.join(known)}" if known else "this call takes none"
             raise RequestInvalid(f"Unknown query parameter {name[:100]!r}; {takes}", field=name[:100])
+
+
+_SAYS_NOTHING: TypeAdapter[AcceptedFields | None] = TypeAdapter(AcceptedFields | None)
+
+
+async def require_known_fields(request: Request) -> None:
+    """Raises RequestInvalid or RequestValidationError for a body of a call that takes none, unless it says nothing."""
+    if request.method == "GET" or "requestBody" in _described_call(request):
+        return
+    body = await request.body()
+    if not body:
+        return
+    sent = json.loads(body) if is_json(request.headers.get("content-type", "")) else body
+    for name in _query_names(request):
+        if isinstance(sent, dict) and name in sent:
+            raise RequestInvalid(f"{name}: is a query parameter of this call, not a field of its body", field=name)
+    try:
+        _SAYS_NOTHING.validate_python(sent, from_attributes=True)
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+
+
+def _query_names(request: Request) -> list[str]:
+    return [each["name"] for each in _described_call(request).get("parameters", ()) if each["in"] == "query"]
+
+
+def _described_call(request: Request) -> dict[str, Any]:
+    call: dict[str, Any] = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    return call
 
 
 IdempotencyHeader = Annotated[

@@ -77,8 +77,6 @@ class BatchCreated(BaseModel):
 class StartBatch(AcceptedFields):
     """May be left out: everything about the job was said when it was created."""
 
-    model_config = ConfigDict(extra="forbid")
-
 
 class BatchStarted(BaseModel):
     job_id: str

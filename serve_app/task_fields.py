@@ -135,6 +135,8 @@ class LabelFields(BaseModel):
 class AcceptedFields(BaseModel):
     """What clients of the synchronous calls send with every call."""
 
+    model_config = ConfigDict(extra="forbid")
+
     priority: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
     cache: Any = Field(None, description="Accepted and changes nothing.", json_schema_extra={"deprecated": True})
 
