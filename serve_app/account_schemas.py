@@ -20,7 +20,7 @@ from pydantic import (
 
 from serve_app.accounts import ApiKey, IssuedKey
 from serve_app.schemas import cost_usd
-from serve_app.task_fields import FieldError
+from serve_app.task_fields import AcceptedFields, FieldError
 from serve_app.usage import Usage
 
 _LATEST = "9999-12-31T23:59:59Z"
@@ -44,7 +44,7 @@ def _in_utc(value: datetime) -> datetime:
 _UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-class CreateKey(BaseModel):
+class CreateKey(AcceptedFields):
     """A new key. Every field may be left out."""
 
     model_config = ConfigDict(

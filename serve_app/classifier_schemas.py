@@ -12,7 +12,7 @@ from models.task import DEFAULT_THRESHOLD, Mode
 from pipelines.job import TaskConfig
 from pipelines.layout import CLASSIFIER_NAME_PATTERN
 from serve_app.saved_classifier import SavedClassifier, VersionSummary
-from serve_app.task_fields import LabelFields, Threshold
+from serve_app.task_fields import AcceptedFields, LabelFields, Threshold
 
 _EXAMPLE: JsonDict = {
     "labels": ["billing", "bug", "praise"],
@@ -27,7 +27,7 @@ _EXAMPLE: JsonDict = {
 ClassifierName = Annotated[str, StringConstraints(max_length=64, pattern=f"^{CLASSIFIER_NAME_PATTERN.pattern}$")]
 
 
-class SaveClassifier(LabelFields):
+class SaveClassifier(LabelFields, AcceptedFields):
     """Labels and everything that helps to tell them apart, to be used by name."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "reviews", **_EXAMPLE}]})

@@ -27,6 +27,21 @@ def client(
         yield client
 
 
+def test_every_call_that_has_a_body_takes_priority_and_cache(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    bodies = [
+        call["requestBody"]["content"]["application/json"]["schema"]
+        for methods in document["paths"].values()
+        for call in methods.values()
+        if "requestBody" in call
+    ]
+    assert len(bodies) >= 8
+    for body in bodies:
+        (named,) = [each["$ref"] for each in body.get("anyOf", [body]) if "$ref" in each]
+        fields = document["components"]["schemas"][named.rpartition("/")[2]]["properties"]
+        assert {"priority", "cache"} <= set(fields), named
+
+
 def test_a_field_in_the_body_of_a_call_that_takes_none_is_a_422_that_names_it(client: TestClient) -> None:
     described = client.get("/openapi.json").json()["paths"]
     calls = [

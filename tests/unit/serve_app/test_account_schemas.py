@@ -28,6 +28,10 @@ def test_a_key_that_was_stored_with_another_zone_is_shown_in_utc() -> None:
     assert KeyListed.of(key).model_dump(mode="json")["expires_at"] == "2099-01-30T18:30:00Z"
 
 
+def test_priority_and_cache_change_nothing_of_a_key() -> None:
+    assert CreateKey.model_validate({"name": "n", "priority": "high", "cache": False}).name == "n"
+
+
 @pytest.mark.parametrize(
     "sent",
     [

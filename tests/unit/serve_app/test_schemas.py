@@ -261,6 +261,8 @@ def test_an_empty_source_type_is_none(source: str | None) -> None:
 @pytest.mark.parametrize("value", [None, "high", 5, True, {"a": [1]}])
 def test_priority_and_cache_change_nothing(value: Any) -> None:
     assert accepted(labels=LABELS, priority=value, cache=value) == accepted(labels=LABELS)
+    saved = SaveClassifier.model_validate({"name": "mine", "labels": LABELS, "priority": value, "cache": value})
+    assert saved.task() == SaveClassifier(name="mine", labels=LABELS).task()
 
 
 @pytest.mark.parametrize("name", ["label", "Labels", "treshold", "examples ", "", "labels.0", "job_id"])
