@@ -8,6 +8,7 @@ from typing import Literal
 
 Mode = Literal["single", "multi"]
 
+DEFAULT_MODE: Mode = "single"
 DEFAULT_THRESHOLD = 0.3
 """Of jobs and saved classifiers that name none."""
 DESCRIPTION_CHARACTERS = 4_000
@@ -32,7 +33,7 @@ class ClassificationTask:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source_type: str | None = None
-    mode: Mode = "single"
+    mode: Mode = DEFAULT_MODE
     threshold: float = DEFAULT_THRESHOLD
 
     def description(self, label: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from models.task import DEFAULT_THRESHOLD, ClassificationTask, Mode
+from models.task import DEFAULT_MODE, DEFAULT_THRESHOLD, ClassificationTask, Mode
 
 Status = Literal["pending", "processing", "completed", "failed"]
 CANCELLED = "cancelled"
@@ -25,7 +25,7 @@ class TaskConfig(BaseModel):
     descriptions: Mapping[str, str] = {}
     examples: Mapping[str, tuple[str, ...]] = {}
     source_type: str | None = None
-    mode: Mode = "single"
+    mode: Mode = DEFAULT_MODE
     threshold: float = DEFAULT_THRESHOLD
 
     def task(self) -> ClassificationTask:

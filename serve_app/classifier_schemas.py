@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from models.task import DEFAULT_THRESHOLD, Mode
+from models.task import DEFAULT_MODE, DEFAULT_THRESHOLD, Mode
 from pipelines.job import TaskConfig
 from pipelines.layout import CLASSIFIER_NAME_PATTERN
 from serve_app.saved_classifier import SavedClassifier, VersionSummary
@@ -36,8 +36,14 @@ class SaveClassifier(LabelFields, AcceptedFields):
         description="1 to 64 characters of letters, digits, `.`, `_` and `-`, the first a letter or a digit. A name"
         " that is there already gets another version."
     )
-    mode: Mode = Field("single", description="What calls that send no `mode` with the classifier get.")
-    threshold: Threshold = Field(DEFAULT_THRESHOLD, description="The same of `threshold`.")
+    mode: Mode | None = Field(
+        None,
+        description="What calls that send no `mode` with the classifier get.",
+        json_schema_extra={"default": DEFAULT_MODE},
+    )
+    threshold: Threshold | None = Field(
+        None, description="The same of `threshold`.", json_schema_extra={"default": DEFAULT_THRESHOLD}
+    )
 
     def task(self) -> TaskConfig:
         return self.task_config(self.mode, self.threshold)

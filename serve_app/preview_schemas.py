@@ -18,6 +18,7 @@ from serve_app.task_fields import TaskChoice, Threshold
 
 Item = TypeVar("Item")
 
+_TAG_THRESHOLD = 0.5
 _TASK: JsonDict = {"labels": ["billing", "bug", "praise"], "source_type": "app review"}
 _TEXTS: list[JsonValue] = ["I was charged twice", "It crashes on start"]
 
@@ -41,7 +42,7 @@ class _Task(TaskChoice):
 
 
 class _OneLabel(_Task):
-    mode: Literal["single"] = Field("single", description="`/v1/tag` gives several labels.")
+    mode: Literal["single"] | None = Field("single", description="`/v1/tag` gives several labels.")
     threshold: Threshold | None = Field(None, description="Accepted and changes nothing.")
 
     def config(self, models: Sequence[str], saved: SavedClassifier | None) -> JobConfig:
@@ -50,15 +51,17 @@ class _OneLabel(_Task):
 
 
 class _SeveralLabels(_Task):
-    mode: Literal["multi"] = Field("multi", description="`/v1/classify` gives one label.")
-    threshold: Threshold = Field(
-        0.5, description="Labels at or over it are given. Left out beside a `classifier`, the classifier's own holds."
+    mode: Literal["multi"] | None = Field("multi", description="`/v1/classify` gives one label.")
+    threshold: Threshold | None = Field(
+        None,
+        description="Labels at or over it are given. Left out beside a `classifier`, the classifier's own holds.",
+        json_schema_extra={"default": _TAG_THRESHOLD},
     )
 
     def config(self, models: Sequence[str], saved: SavedClassifier | None) -> JobConfig:
         """As a batch in ``multi`` would have it. Raises RequestInvalid."""
-        own = saved is not None and "threshold" not in self.model_fields_set
-        return self.chosen(models, saved, mode="multi", threshold=saved.threshold if saved and own else self.threshold)
+        threshold = _TAG_THRESHOLD if saved is None and self.threshold is None else self.threshold
+        return self.chosen(models, saved, mode="multi", threshold=threshold)
 
 
 class _OneText(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.task import DEFAULT_THRESHOLD, Mode
+from models.task import DEFAULT_MODE, DEFAULT_THRESHOLD, Mode
 from pipelines.job import JobConfig, JobRecord, Phase, Status
 from serve_app.saved_classifier import SavedClassifier
 from serve_app.task_fields import AcceptedFields, TaskChoice, Threshold
@@ -33,36 +33,33 @@ class CreateBatch(TaskChoice):
         },
     )
 
-    mode: Mode = Field(
-        "single",
+    mode: Mode | None = Field(
+        None,
         description="`single`: exactly one label a text. `multi`: every label at or over `threshold`. Left out beside"
         " a `classifier`, the classifier's own holds.",
+        json_schema_extra={"default": DEFAULT_MODE},
     )
-    threshold: Threshold = Field(
-        DEFAULT_THRESHOLD,
+    threshold: Threshold | None = Field(
+        None,
         description="Used by `multi` only. Left out beside a `classifier`, the classifier's own holds.",
+        json_schema_extra={"default": DEFAULT_THRESHOLD},
     )
 
     def identity(self) -> str:
         """The same for requests that ask for the same job, and for no others."""
-        meaningless = {"priority", "cache"}
-        if self.classifier is not None:
-            # Left out they are the classifier's own, which need not be the defaults that stand here.
-            meaningless |= {"mode", "threshold"} - self.model_fields_set
-        return self.model_dump_json(exclude=meaningless)
+        asked = self
+        if self.classifier is None:
+            # Beside a classifier they are its own where they are left out, which need not be the defaults.
+            task = self.task_config(self.mode, self.threshold)
+            asked = self.model_copy(update={"mode": task.mode, "threshold": task.threshold})
+        return asked.model_dump_json(exclude={"priority", "cache"})
 
     def config(self, models: Sequence[str], saved: SavedClassifier | None = None) -> JobConfig:
         """What the job keeps of the request and of the classifier that it names.
 
         ``models`` are those allowed, the default first; raises RequestInvalid.
         """
-        sent = self.model_fields_set
-        return self.chosen(
-            models,
-            saved,
-            mode=self.mode if saved is None or "mode" in sent else saved.mode,
-            threshold=self.threshold if saved is None or "threshold" in sent else saved.threshold,
-        )
+        return self.chosen(models, saved, mode=self.mode, threshold=self.threshold)
 
 
 class BatchCreated(BaseModel):

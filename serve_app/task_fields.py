@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.task import Mode
+from models.task import DEFAULT_MODE, DEFAULT_THRESHOLD, Mode
 from pipelines.job import JobConfig, TaskConfig
 from serve_app.exceptions import RequestInvalid
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
@@ -121,14 +121,15 @@ class LabelFields(BaseModel):
         if len(set(self.labels)) < len(self.labels):
             raise FieldError("labels", "Labels must be unique")
 
-    def task_config(self, mode: Mode, threshold: float) -> TaskConfig:
+    def task_config(self, mode: Mode | None, threshold: float | None) -> TaskConfig:
+        """What a job or a classifier keeps; without a mode or a threshold the defaults."""
         return TaskConfig(
             labels=tuple(self.labels or ()),
             descriptions=self.descriptions or {},
             examples={label: tuple(texts) for label, texts in (self.examples or {}).items()},
             source_type=(self.source_type or self.text_type or "").strip() or None,
-            mode=mode,
-            threshold=threshold,
+            mode=mode or DEFAULT_MODE,
+            threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         )
 
 
@@ -172,15 +173,19 @@ class TaskChoice(LabelFields, AcceptedFields):
             raise FieldError("classifier", str(error)) from error
 
     def chosen(
-        self, models: Sequence[str], saved: SavedClassifier | None, *, mode: Mode, threshold: float
+        self, models: Sequence[str], saved: SavedClassifier | None, *, mode: Mode | None, threshold: float | None
     ) -> JobConfig:
         """The request with ``saved``, the classifier that it names, in the place of labels.
 
-        ``models`` are those allowed, the default first; raises RequestInvalid.
+        Without a mode or a threshold the classifier's own hold, or the defaults. ``models`` are those allowed, the
+        default first; raises RequestInvalid.
         """
         if self.model is not None and self.model not in models:
             raise RequestInvalid(f"model: must be one of {', '.join(models)}, not {self.model[:50]!r}", field="model")
-        task = self.task_config(mode, threshold) if saved is None else saved.with_answers(mode, threshold)
+        if saved is None:
+            task = self.task_config(mode, threshold)
+        else:
+            task = saved.with_answers(mode or saved.mode, saved.threshold if threshold is None else threshold)
         return JobConfig(
             model=self.model or models[0],
             classifier=saved and saved.reference,

@@ -35,6 +35,13 @@ def test_a_classifier_answers_each_call_in_the_calls_mode_and_tags_at_its_own_th
     assert TagText(text="t", classifier="mine", threshold=0.5).config(MODELS, SAVED).threshold == 0.5
 
 
+def test_a_mode_or_a_threshold_of_null_is_one_left_out() -> None:
+    for saved, task in ((None, {"labels": ["a"]}), (SAVED, {"classifier": "mine"})):
+        for schema in (ClassifyText, TagText):
+            null = schema.model_validate({"text": "t", "mode": None, "threshold": None, **task})
+            assert null.config(MODELS, saved) == schema.model_validate({"text": "t", **task}).config(MODELS, saved)
+
+
 @pytest.mark.parametrize(
     ("schema", "fields", "where"),
     [

@@ -146,6 +146,37 @@ def test_mode_and_threshold_that_are_sent_beside_a_classifier_hold_instead_of_it
     assert {"mode": config.mode, "threshold": config.threshold} == {"mode": "multi", "threshold": 0.7} | sent
 
 
+@pytest.mark.parametrize("name", ["mode", "threshold"])
+def test_a_mode_or_a_threshold_of_null_is_one_left_out(name: str) -> None:
+    assert accepted(labels=LABELS, **{name: None}) == accepted(labels=LABELS)
+    saved = saved_classifier(labels=("a",), mode="multi", threshold=0.7)
+    beside = CreateBatch.model_validate({"classifier": "mine", name: None})
+    assert beside.config(saved=saved) == CreateBatch(classifier="mine").config(saved=saved)
+    assert beside.identity() == CreateBatch(classifier="mine").identity()
+    task = SaveClassifier.model_validate({"name": "mine", "labels": LABELS, name: None}).task()
+    assert (task.mode, task.threshold) == ("single", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("schema", "name", "default"),
+    [
+        (CreateBatch, "mode", "single"),
+        (CreateBatch, "threshold", 0.3),
+        (SaveClassifier, "mode", "single"),
+        (SaveClassifier, "threshold", 0.3),
+        (ClassifyText, "mode", "single"),
+        (TagText, "mode", "multi"),
+        (TagTexts, "threshold", 0.5),
+    ],
+)
+def test_the_description_of_a_field_that_may_be_null_tells_its_default(
+    schema: type[BaseModel], name: str, default: str | float
+) -> None:
+    described = schema.model_json_schema()["properties"][name]
+    assert described["default"] == default
+    assert {"type": "null"} in described["anyOf"]
+
+
 @pytest.mark.parametrize("sent", [{"mode": "single"}, {"threshold": 0.3}, {"mode": "single", "threshold": 0.3}])
 def test_beside_a_classifier_a_default_that_is_sent_makes_another_request_than_one_left_out(
     sent: dict[str, Any],
@@ -211,8 +242,6 @@ def test_keys_are_trimmed_as_labels_are() -> None:
         {"source_type": "x" * 201},
         {"mode": "Multi"},
         {"mode": "both"},
-        {"mode": None},
-        {"threshold": None},
     ],
 )
 def test_fields_of_another_shape_are_refused(fields: dict[str, Any]) -> None:
