@@ -34,7 +34,7 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 _label: TypeAdapter[str] = TypeAdapter(Label)
 _Labels = Annotated[list[Label], Field(min_length=1, max_length=MAX_LABELS)]
 _LABELS_DESCRIPTION = f"1 to {MAX_LABELS} different labels of 1 to {MAX_LABEL_CHARACTERS} characters."
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 
 
@@ -54,12 +54,13 @@ class LabelFields(BaseModel):
     labels: _Labels | None = Field(None, description=_LABELS_DESCRIPTION)
     descriptions: dict[Label, Text] | None = Field(
         None,
-        description=f"What a label means, by label. With the examples, at most {MAX_GUIDANCE_CHARACTERS:,} characters.",
+        description=f"What a label means, by label. With the examples, at most {MAX_GUIDANCE_CHARACTERS:,} characters."
+        " An empty text is none.",
     )
     examples: dict[Label, list[Text]] | None = Field(
         None,
-        description=f"Texts that have a label, by label, at most {MAX_EXAMPLES:,} in all. Every model learns from them"
-        " but `nli`, which ignores them.",
+        description=f"Texts that have a label, by label, at most {MAX_EXAMPLES:,} in all; empty ones are left out. Every"
+        " model learns from them but `nli`, which ignores them.",
     )
     source_type: str | None = Field(
         None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'
@@ -125,8 +126,10 @@ class LabelFields(BaseModel):
         """What a job or a classifier keeps; without a mode or a threshold the defaults."""
         return TaskConfig(
             labels=tuple(self.labels or ()),
-            descriptions=self.descriptions or {},
-            examples={label: tuple(texts) for label, texts in (self.examples or {}).items()},
+            descriptions={label: text for label, text in (self.descriptions or {}).items() if text},
+            examples={
+                label: tuple(filter(None, texts)) for label, texts in (self.examples or {}).items() if any(texts)
+            },
             source_type=(self.source_type or self.text_type or "").strip() or None,
             mode=mode or DEFAULT_MODE,
             threshold=DEFAULT_THRESHOLD if threshold is None else threshold,

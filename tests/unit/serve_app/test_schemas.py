@@ -227,15 +227,21 @@ def test_keys_are_trimmed_as_labels_are() -> None:
     assert config.examples == {"billing": ("pay",)}
 
 
+@pytest.mark.parametrize("empty", ["", " \n\t"])
+def test_descriptions_and_examples_that_are_empty_are_as_if_they_were_not_there(empty: str) -> None:
+    assert accepted(labels=LABELS, descriptions={"bug": empty}) == accepted(labels=LABELS)
+    assert accepted(labels=LABELS, examples={"bug": [empty], "billing": []}) == accepted(labels=LABELS)
+    config = accepted(labels=LABELS, descriptions={"bug": empty, "billing": "x"}, examples={"bug": [empty, "y", empty]})
+    assert (config.descriptions, config.examples) == ({"billing": "x"}, {"bug": ("y",)})
+    assert "'bugs' is not" in refusal(labels=LABELS, descriptions={"bugs": empty})[1]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
-        {"descriptions": {"bug": ""}},
-        {"descriptions": {"bug": "  "}},
         {"descriptions": {"bug": 7}},
         {"descriptions": ["bug"]},
         {"examples": {"bug": "text"}},
-        {"examples": {"bug": [""]}},
         {"examples": {"bug": [None]}},
         {"examples": [["bug", "text"]]},
         {"source_type": 7},
