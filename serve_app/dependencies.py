@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -87,14 +88,18 @@ def managed_account(caller: Caller, named: str | None) -> str:
 
 
 def require_known_query(request: Request) -> None:
-    """Raises RequestInvalid for a query parameter that the call does not have, which may be a misspelt one."""
+    """Raises RequestInvalid for a query parameter that the call does not have, which may be a misspelt one, or that is
+    there twice, of which one would hold and the other pass in silence.
+    """
     if not request.query_params:
         return
     known = _query_names(request)
-    for name in request.query_params:
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
             takes = f"this call takes {', '.join(known)}" if known else "this call takes none"
             raise RequestInvalid(f"Unknown query parameter {name[:100]!r}; {takes}", field=name[:100])
+        if times > 1:
+            raise RequestInvalid(f"The query parameter {name} is there {times:,} times; send it once", field=name)
 
 
 _SAYS_NOTHING: TypeAdapter[AcceptedFields | None] = TypeAdapter(AcceptedFields | None)

@@ -92,3 +92,19 @@ def test_a_deletion_takes_no_body_or_one_that_says_nothing(client: TestClient, b
     path = f"/v1/batch/{create(client)['job_id']}"
     assert client.request("DELETE", path, json=body).status_code == 200
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/v1/classifiers/mine?version=1&version=2", "version"),
+        ("DELETE", "/v1/classifiers/mine?version=1&version=1", "version"),
+        ("GET", "/v1/usage?from=2026-11-01&to=2026-11-02&from=2026-11-02", "from"),
+    ],
+)
+def test_a_query_parameter_that_is_there_twice_is_a_422_that_names_it(
+    client: TestClient, method: str, path: str, name: str
+) -> None:
+    refused = error(client.request(method, path), 422, "VALIDATION_ERROR")
+    assert refused["message"] == f"The query parameter {name} is there 2 times; send it once"
+    assert refused["details"] == {"field": name}
