@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
+
 from pipelines.exceptions import InputRejected
 from pipelines.ndjson import split_lines
 
@@ -20,13 +22,15 @@ _SIGNATURES = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
+# A line of text may begin as some signatures do; a file that is binary shows it in its first bytes behind them.
+_BEGINNING_BYTES = 4096
 EXPECTED = 'expected NDJSON in UTF-8: one JSON object a line, such as {"text": "the text to classify"}'
 
 
 def require_text(head: bytes) -> None:
-    """Raises InputRejected when the first bytes are those of a known format that is not NDJSON."""
+    """Raises InputRejected when the first bytes are those of a known format that is not NDJSON, and are no text."""
     found = _signature(head)
-    if found:
+    if found and not _is_text(head[:_BEGINNING_BYTES]):
         raise InputRejected(f"The file is not NDJSON: found {found}; {EXPECTED}")
 
 
@@ -43,7 +47,7 @@ def describe(head: bytes) -> str:
     found = _signature(head)
     if found:
         return found
-    if b"\x00" in head[:4096]:
+    if b"\x00" in head[:_BEGINNING_BYTES]:
         return "binary data"
     first_line = next(split_lines(head, first=True), b"")
     shown = first_line[:80].decode("utf-8", "replace") + ("…" if len(first_line) > 80 else "")
@@ -56,6 +60,15 @@ def describe(head: bytes) -> str:
     if b"," in first_line or b"\t" in first_line or b";" in first_line:
         return f"what looks like CSV (first line: {shown})"
     return f"other text (first line: {shown})"
+
+
+def _is_text(beginning: bytes) -> bool:
+    """Whether it holds no NUL and is UTF-8, of which the last character may be cut."""
+    try:
+        getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in beginning
 
 
 def _signature(head: bytes) -> str | None:

@@ -127,5 +127,6 @@ def test_an_upload_of_very_many_broken_objects_is_left_to_the_jobs_scan(
 
 
 def test_an_upload_of_few_objects_among_other_lines_passes(gateway_store: ObjectStore, paths: JobPaths) -> None:
-    gateway_store.put(paths.input, b"oops\n" * 100 + line("a") + b"oops\n" * 100)
-    assert inspect_upload(gateway_store, pending(paths), SETTINGS)[1] > 0
+    for other in (b"oops\n", b"GIF89a is an old format\n"):
+        gateway_store.put(paths.input, other * 100 + line("a") + other * 100)
+        assert inspect_upload(gateway_store, pending(paths), SETTINGS)[1] > 0

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import random
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -220,6 +223,14 @@ def parquet() -> bytes:
     return buffer.getvalue()
 
 
+def zipped() -> bytes:
+    """The lines stand in it as they are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("lines.ndjson", NDJSON)
+    return buffer.getvalue()
+
+
 NDJSON = b'{"text":"a"}\n{"text":"b"}\n'
 
 
@@ -231,8 +242,13 @@ NDJSON = b'{"text":"a"}\n{"text":"b"}\n'
         (parquet(), "a Parquet file (first bytes: 50 41 52 31)"),
         (NDJSON.decode().encode("utf-16"), "UTF-16 text (first bytes: ff fe 7b 00)"),
         (b"\xfe\xff" + NDJSON.decode().encode("utf-16-be"), "UTF-16 text (first bytes: fe ff 00 7b)"),
-        (b"PK\x03\x04" + NDJSON, "a ZIP archive (or an Office file) (first bytes: 50 4b 03 04)"),
-        (b"%PDF-1.7\n" + b"\x00" * 9, "a PDF file (first bytes: 25 50 44 46)"),
+        (zipped(), "a ZIP archive (or an Office file) (first bytes: 50 4b 03 04)"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "a PDF file (first bytes: 25 50 44 46)"),
+        (b"GIF89a\n\x00\n\x00\xf0\x00\x00" + b"\xff" * 6 + b",", "a GIF picture (first bytes: 47 49 46 38)"),
+        (bz2.compress(NDJSON), "bzip2 data (first bytes: 42 5a 68 39)"),
+        (lzma.compress(NDJSON), "xz data (first bytes: fd 37 7a 58)"),
+        (gzip.compress(NDJSON, compresslevel=0, mtime=0), "gzip data (first bytes: 1f 8b 08 00)"),
+        (b"SQLite format 3\x00\x10\x00\x01\x01", "an SQLite database (first bytes: 53 51 4c 69)"),
     ],
 )
 def test_a_known_binary_format_is_named_at_once_and_after_the_scan(data: bytes, found: str) -> None:
@@ -261,6 +277,7 @@ def test_a_known_binary_format_is_named_at_once_and_after_the_scan(data: bytes, 
         (b"<html>\n<p>a</p>\n", "HTML or XML (first line: <html>)"),
         (b"\n\nhello world\nbye\n", "other text (first line: hello world)"),
         ("grüße\n".encode("latin-1"), "other text (first line: gr\ufffd\ufffde)"),
+        (b"%PDF-1.4\n1 0 obj\n", "a PDF file (first bytes: 25 50 44 46)"),
         (b"\x00\x01\x02\x03\n\x04", "binary data"),
         (b"\x00\n{\xff\xfe\x80}\n{\x22\xff", "binary data"),
         ('{"text":"gr\u00fc\u00dfe"}\n'.encode("utf-16-le"), "binary data"),
@@ -286,3 +303,18 @@ def test_a_file_without_an_object_is_rejected_with_what_was_found_and_what_is_ex
 def test_ndjson_is_not_rejected(data: bytes) -> None:
     require_text(data)
     require_ndjson([scan(data)], data)
+
+
+@pytest.mark.parametrize("first", ["GIF89a is an old format", "%PDF is what it begins with", "PAR1,PAR2", "BZh91AY&SY"])
+def test_a_line_of_text_that_begins_as_a_binary_format_does_is_a_bad_line_and_no_more(first: str) -> None:
+    data = f"{first}\n".encode() + NDJSON
+    require_text(data)
+    require_ndjson([scan(data)], data)
+    for padding in ("", "."):
+        require_text(f"{first}{padding}{'é' * 4000}\n".encode() + NDJSON)
+
+
+@given(text=st.text(), cut=st.integers(0, 3))
+def test_no_text_is_refused_by_how_it_begins_wherever_its_head_ends(text: str, cut: int) -> None:
+    data = f"GIF8{text}".replace("\x00", "").encode()
+    require_text(data[: max(len(data) - cut, 4)])
