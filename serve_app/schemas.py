@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -47,12 +48,11 @@ class CreateBatch(TaskChoice):
 
     def identity(self) -> str:
         """The same for requests that ask for the same job, and for no others."""
-        asked = self
-        if self.classifier is None:
-            # Beside a classifier they are its own where they are left out, which need not be the defaults.
-            task = self.task_config(self.mode, self.threshold)
-            asked = self.model_copy(update={"mode": task.mode, "threshold": task.threshold})
-        return asked.model_dump_json(exclude={"priority", "cache"})
+        asked = self.task_config(self.mode, self.threshold).model_dump(mode="json")
+        if self.classifier is not None:
+            # Left out they are the classifier's own, which need not be the defaults.
+            asked |= {"mode": self.mode, "threshold": self.threshold}
+        return json.dumps(asked | {"classifier": self.classifier, "model": self.model}, sort_keys=True)
 
     def config(self, models: Sequence[str], saved: SavedClassifier | None = None) -> JobConfig:
         """What the job keeps of the request and of the classifier that it names.

@@ -189,6 +189,46 @@ def test_what_changes_nothing_makes_no_other_request() -> None:
     assert CreateBatch(classifier="mine", cache=False).identity() == CreateBatch(classifier="mine").identity()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"descriptions": {"bug": "x", "billing": "y"}}, {"descriptions": {"billing": "y", "bug": "x"}}),
+        ({"examples": {"bug": ["x"], "billing": ["y"]}}, {"examples": {"billing": ["y"], "bug": ["x"]}}),
+        ({"descriptions": {}, "examples": {}}, {}),
+        ({"descriptions": {"bug": ""}, "examples": {"bug": []}}, {"descriptions": None}),
+        ({"text_type": "t"}, {"source_type": " t "}),
+        ({"source_type": "", "mode": None}, {"threshold": 0.3}),
+        ({"threshold": 1}, {"threshold": 1.0}),
+        ({"labels": [" billing", "bug"]}, {"priority": 1}),
+    ],
+)
+def test_requests_for_the_same_job_are_the_same_however_they_say_it(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = (CreateBatch.model_validate({"labels": LABELS, **fields}) for fields in (one, other))
+    assert first.config() == second.config()
+    assert first.identity() == second.identity()
+
+
+def test_requests_for_different_jobs_are_different() -> None:
+    asked: list[dict[str, Any]] = [
+        {"labels": ["a", "b"]},
+        {"labels": ["b", "a"]},
+        {"labels": ["a", "b"], "descriptions": {"a": "x"}},
+        {"labels": ["a", "b"], "descriptions": {"b": "x"}},
+        {"labels": ["a", "b"], "examples": {"a": ["x"]}},
+        {"labels": ["a", "b"], "examples": {"a": ["x", "y"]}},
+        {"labels": ["a", "b"], "source_type": "x"},
+        {"labels": ["a", "b"], "mode": "multi"},
+        {"labels": ["a", "b"], "threshold": 0.4},
+        {"labels": ["a", "b"], "model": "static"},
+        {"classifier": "mine"},
+        {"classifier": "mine@v1"},
+        {"classifier": "mine", "mode": "single"},
+        {"classifier": "mine", "threshold": 0.3},
+        {"classifier": "mine", "model": "static"},
+    ]
+    assert len({CreateBatch.model_validate(fields).identity() for fields in asked}) == len(asked)
+
+
 def test_a_classifier_is_refused_together_with_labels() -> None:
     assert "not both" in refusal(classifier="mine", labels=LABELS)[1]
 
