@@ -12,7 +12,7 @@ from pipelines.settings import MIB
 from serve_app.authentication import CALLS_PREFIX
 from serve_app.errors import error_response
 from serve_app.exceptions import BodyTooLarge, BodyTooSlow, RequestInvalid
-from serve_app.strict_json import is_json, require_strict_json
+from serve_app.strict_json import is_json, require_strict_json, require_uncompressed
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -73,7 +73,10 @@ class BodyLimitMiddleware:
 
 
 class StrictJsonMiddleware:
-    """A JSON body that readers could take differently is a 422, whatever route it is for. Wants whole bodies."""
+    """A JSON body that is compressed, or that readers could take differently, is a 422, whatever route it is for.
+
+    Wants whole bodies.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,6 +89,7 @@ class StrictJsonMiddleware:
         body = message.get("body", b"")
         if body:
             try:
+                require_uncompressed(Headers(scope=scope).get("content-encoding", ""))
                 require_strict_json(body)
             except RequestInvalid as error:
                 await error_response(error)(scope, receive, send)

@@ -36,6 +36,15 @@ def require_strict_json(body: bytes) -> None:
         raise _invalid(str(error)) from error
 
 
+def require_uncompressed(content_encoding: str) -> None:
+    """Raises RequestInvalid unless a Content-Encoding header says that the body is sent as it is."""
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise RequestInvalid(
+            f"Send the body uncompressed; Content-Encoding {content_encoding[:50]!r} is not supported",
+            field="content-encoding",
+        )
+
+
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type header says that the body is JSON, as FastAPI has it, which leaves any other unread."""
     return _JSON_TYPE.fullmatch(content_type.partition(";")[0].strip().lower()) is not None

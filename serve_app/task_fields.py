@@ -59,8 +59,8 @@ class LabelFields(BaseModel):
     )
     examples: dict[Label, list[Text]] | None = Field(
         None,
-        description=f"Texts that have a label, by label, at most {MAX_EXAMPLES:,} in all; empty ones are left out. Every"
-        " model learns from them but `nli`, which ignores them.",
+        description=f"Texts that have a label, by label, at most {MAX_EXAMPLES:,} in all; empty ones are left out."
+        " Every model learns from them but `nli`, which ignores them.",
     )
     source_type: str | None = Field(
         None, max_length=200, description='What the texts are, such as "app review" or "support ticket".'

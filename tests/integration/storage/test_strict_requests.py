@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,3 +109,13 @@ def test_a_query_parameter_that_is_there_twice_is_a_422_that_names_it(
     refused = error(client.request(method, path), 422, "VALIDATION_ERROR")
     assert refused["message"] == f"The query parameter {name} is there 2 times; send it once"
     assert refused["details"] == {"field": name}
+
+
+def test_a_compressed_body_is_a_422_that_asks_for_it_as_it_is(client: TestClient) -> None:
+    body, headers = b'{"labels":["a"]}', {"Content-Type": "application/json"}
+    answer = client.post("/v1/batch", content=gzip.compress(body), headers={**headers, "Content-Encoding": "gzip"})
+    refused = error(answer, 422, "VALIDATION_ERROR")
+    assert refused["message"] == "Send the body uncompressed; Content-Encoding 'gzip' is not supported"
+    assert refused["details"] == {"field": "content-encoding"}
+    as_it_is = client.post("/v1/batch", content=body, headers={**headers, "Content-Encoding": "identity"})
+    assert as_it_is.status_code == 201

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.exceptions import RequestInvalid
-from serve_app.strict_json import MAX_DEPTH, is_json, require_strict_json
+from serve_app.strict_json import MAX_DEPTH, is_json, require_strict_json, require_uncompressed
 from tests.unit.pipelines.strategies import input_bytes, json_values
 
 
@@ -77,6 +77,18 @@ def test_a_body_that_readers_could_take_differently_is_refused_with_the_reason(b
 )
 def test_what_is_unusual_and_clear_passes(body: bytes) -> None:
     require_strict_json(body)
+
+
+@pytest.mark.parametrize("encoding", ["identity", " Identity ", ""])
+def test_a_body_that_is_said_to_be_sent_as_it_is_passes(encoding: str) -> None:
+    require_uncompressed(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x" * 1000])
+def test_any_other_encoding_of_a_body_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        require_uncompressed(encoding)
+    assert refused.value.message == f"Send the body uncompressed; Content-Encoding {encoding[:50]!r} is not supported"
 
 
 @pytest.mark.parametrize(
