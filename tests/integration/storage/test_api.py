@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
@@ -190,6 +191,11 @@ def test_a_job_goes_from_creation_to_deletion(
     deleted = client.delete(f"/v1/batch/{job_id}")
     assert (deleted.status_code, deleted.json()) == (200, {"job_id": job_id, "deleted": True})
     error(client.get(f"/v1/batch/{job_id}"), 404, "NOT_FOUND")
+
+
+def test_the_upload_form_takes_1_byte_to_5_gb(client: TestClient) -> None:
+    policy = json.loads(base64.b64decode(create(client)["upload_fields"]["policy"]))
+    assert ["content-length-range", 1, 5 * 1024**3] in policy["conditions"]
 
 
 def test_job_ids_are_never_the_same(client: TestClient) -> None:
