@@ -58,9 +58,6 @@ class BucketConnection:
             try:
                 return call()
             except (BotoCoreError, ClientError, HTTPError) as error:
-                if isinstance(error, NoCredentialsError):
-                    # A machine that was slow to tell its own may tell them to the next client.
-                    _client_for.cache_clear()
                 raise_unless_transient(error)
                 if time.monotonic() + delay > deadline:
                     raise given_up(error, self._retry_seconds) from error
@@ -84,7 +81,11 @@ def from_start(body: Body) -> Body:
 def _client_for(
     endpoint: str | None, region: str, access_key: str | None, secret: SecretStr | None, retry_seconds: float
 ) -> S3Client:
-    client = boto3.session.Session().client(
+    session = boto3.session.Session()
+    if access_key is None and session.get_credentials() is None:
+        # A machine that was slow to tell its own may tell them to the next call, which would find this client without.
+        raise NoCredentialsError
+    client = session.client(
         "s3",
         endpoint_url=endpoint,
         region_name=region,

@@ -166,22 +166,23 @@ class ObjectStore:
 
     def presign_upload(self, key: str, *, max_bytes: int, seconds: int) -> PresignedForm:
         """A form for uploading exactly this key, 1 to ``max_bytes`` bytes, for ``seconds``."""
-        made = self._s3.public_client.generate_presigned_post(
-            self._s3.bucket, key, Conditions=[["content-length-range", 1, max_bytes]], ExpiresIn=seconds
+        made = self._s3.retried(
+            lambda: self._s3.public_client.generate_presigned_post(
+                self._s3.bucket, key, Conditions=[["content-length-range", 1, max_bytes]], ExpiresIn=seconds
+            )
         )
         return PresignedForm(made["url"], made["fields"])
 
     def presign_download(self, key: str, *, filename: str, seconds: int) -> str:
         """A link to one object, which browsers save as ``filename``, for ``seconds``."""
-        return self._s3.public_client.generate_presigned_url(
-            "get_object",
-            Params={
-                "Bucket": self._s3.bucket,
-                "Key": key,
-                "ResponseContentDisposition": f'attachment; filename="{filename}"',
-                "ResponseContentType": "application/x-ndjson",
-            },
-            ExpiresIn=seconds,
+        params = {
+            "Bucket": self._s3.bucket,
+            "Key": key,
+            "ResponseContentDisposition": f'attachment; filename="{filename}"',
+            "ResponseContentType": "application/x-ndjson",
+        }
+        return self._s3.retried(
+            lambda: self._s3.public_client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
         )
 
     def abort_multiparts(self, prefix: str, *, before: datetime | None = None) -> int:
