@@ -55,10 +55,12 @@ DRIVERS_CALLS = "drivers"
 _RECONCILE_SECONDS = 1.0
 _SAVE_PROGRESS_SECONDS = 10.0
 _RETRY_SECONDS = 30.0
+ANSWER_SECONDS = 20.0
+"""How long an API replica waits for an answer."""
 # Shorter than anybody waits for an answer.
 _LOADING_SECONDS = 10.0
-# As long as an API replica waits for an answer.
-_TURN_SECONDS = 20.0
+# Short enough for a call whose turn does not come to be told that it changed nothing.
+_TURN_SECONDS = ANSWER_SECONDS - 5
 _WAITING_CALLS = 48
 _STORAGE_ANSWERS_SECONDS = 2.0
 
@@ -155,10 +157,10 @@ class JobRegistry:
     @asynccontextmanager
     async def _in_turn(self, account: str) -> AsyncIterator[None]:
         """The same for a change that may take long though the storage answers."""
-        await self._require_loaded()
         lock = self._locks[account]
         try:
             async with asyncio.timeout(_TURN_SECONDS):
+                await self._require_loaded()
                 await lock.acquire()
         except TimeoutError as error:
             raise Unavailable("An earlier call of this account is not done yet. Try again shortly.") from error

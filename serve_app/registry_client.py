@@ -19,13 +19,12 @@ from serve_app.accounts import ApiKey
 from serve_app.exceptions import KeyUncertain
 from serve_app.job_repository import IdempotencyKey
 from serve_app.job_view import JobView
-from serve_app.registry import ACTOR_NAME, DRIVERS_CALLS, JobRegistry
+from serve_app.registry import ACTOR_NAME, ANSWER_SECONDS, DRIVERS_CALLS, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 logger = logging.getLogger(__name__)
 
-_TIMEOUT_SECONDS = 20.0
 _CALLS_AT_ONCE = 1000
 _START_AGAIN_SECONDS = 10.0
 
@@ -129,7 +128,7 @@ class RegistryClient:
             self._actor = await asyncio.to_thread(connect_registry, self._settings)
         answer = self._actor.answer.remote(method, current_fields(), *arguments)
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), _TIMEOUT_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(answer), ANSWER_SECONDS)
         except RayTaskError as error:
             if isinstance(error.cause, LabelworksError):
                 raise error.cause from None

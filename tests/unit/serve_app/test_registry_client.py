@@ -16,7 +16,9 @@ from serve_app import registry_client
 from serve_app.accounts import new_key
 from serve_app.errors import error_response
 from serve_app.exceptions import KeyUncertain
+from serve_app.registry import JobRegistry
 from serve_app.registry_client import RegistryClient
+from tests.unit.serve_app.skipped_time import ran
 
 
 class SilentRegistry:
@@ -36,9 +38,23 @@ class SilentRegistry:
         return answer
 
 
+class CalledRegistry:
+    """A registry of this process, called as an actor is."""
+
+    def __init__(self, registry: JobRegistry) -> None:
+        self._registry = registry
+
+    @property
+    def answer(self) -> CalledRegistry:
+        return self
+
+    def remote(self, *call: Any) -> asyncio.Task[Any]:
+        return asyncio.create_task(self._registry.answer(*call))
+
+
 @pytest.fixture(params=[None, ActorUnavailableError("gone", None)], ids=["silent", "lost"])
 def registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RegistryClient:
-    monkeypatch.setattr(registry_client, "_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(registry_client, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(registry_client, "connect_registry", lambda _: SilentRegistry(request.param))
     return RegistryClient(Settings())
 
@@ -61,6 +77,27 @@ def test_a_key_that_may_have_been_stored_is_not_asked_for_again_but_named(regist
         asyncio.run(registry.add_key(issued.key, issued.key_hash))
     assert uncertain.value.details == {"id": issued.key.id}
     assert not isinstance(uncertain.value, Unavailable)
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("loaded_after_seconds", [0, 9])
+def test_a_key_that_waits_for_a_long_call_of_its_account_in_vain_is_known_not_to_be_made(
+    loaded_after_seconds: int,
+) -> None:
+    issued = new_key("acme")
+
+    async def test() -> None:
+        registry = JobRegistry(Settings())
+        registry._background.cancel()
+        asyncio.get_running_loop().call_later(loaded_after_seconds, registry._loaded.set)
+        client = RegistryClient(Settings())
+        client._actor = CalledRegistry(registry)
+        async with registry._locks["acme"]:
+            with pytest.raises(Unavailable, match="An earlier call of this account") as refused:
+                await client.add_key(issued.key, issued.key_hash)
+        assert refused.value.details == {}
+
+    ran(test())
 
 
 def test_a_registry_is_started_once_without_any_call_and_where_that_fails_tried_again(
