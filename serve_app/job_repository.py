@@ -67,19 +67,9 @@ class JobRepository:
         claim = json.dumps({"epoch": self.epoch, "holder": self._holder})
         self._store.put(REGISTRY_EPOCH_KEY, claim.encode())
 
-    def claim_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
-        """The id of the job that belongs to this key: ``job_id`` if the key is new, else the earlier one.
-
-        Raises IdempotencyConflict when the key came with another body.
-        """
-        known = self.claimed_id(account, key)
-        if known is not None:
-            return known
-        self.give_key(account, key, job_id, now)
-        return job_id
-
     def give_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> None:
         """From here on the key belongs to this job, whatever it belonged to."""
+        self.require_claim()
         entry = {"job_id": job_id, "body": key.body_hash, "created_at": now.isoformat()}
         self._store.put(idempotency_object(account, key.key_hash), json.dumps(entry).encode())
 

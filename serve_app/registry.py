@@ -198,13 +198,10 @@ class JobRegistry:
         )
         async with self._exclusively(account):
             if idempotency is not None:
-                claimed = await asyncio.to_thread(self._repository.claim_key, account, idempotency, job_id, now)
-                if claimed != job_id:
-                    try:
-                        return await self._get_locked(account, claimed)
-                    except JobNotFound:
-                        # Deleted, or cut off before it was written. Usage is kept by a job's id: none is used twice.
-                        await asyncio.to_thread(self._repository.give_key, account, idempotency, job_id, now)
+                if earlier := await self._created_with(account, idempotency):
+                    return earlier
+                # Never the id that the key had before: usage is kept by a job's id.
+                await self._stored(self._repository.give_key, account, idempotency, job_id, now)
             saved = await self._stored(self._repository.create, job)
         self._remember(saved)
         return JobView.of(saved)
@@ -212,13 +209,16 @@ class JobRegistry:
     async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
         """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
         async with self._exclusively(account):
-            claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
-            if claimed is None:
-                return None
-            try:
+            return await self._created_with(account, idempotency)
+
+    async def _created_with(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
+        """The same for a caller that holds the account's lock."""
+        claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
+        if claimed is not None:
+            # It may be deleted, or was cut off before it was written.
+            with suppress(JobNotFound):
                 return await self._get_locked(account, claimed)
-            except JobNotFound:
-                return None
+        return None
 
     async def get(self, account: str, job_id: str) -> JobView:
         """Raises JobNotFound, also for another account's job."""

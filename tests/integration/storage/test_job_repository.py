@@ -99,6 +99,10 @@ def test_a_superseded_registry_writes_nothing(store: ObjectStore, repository: Jo
         repository.create(new_job(account))
     with pytest.raises(RegistrySuperseded):
         repository.delete(job)
+    key = IdempotencyKey(secrets.token_hex(32), "body")
+    with pytest.raises(RegistrySuperseded):
+        repository.give_key(account, key, job.job_id, CREATED)
+    assert successor.claimed_id(account, key) is None
     assert successor.load(account, job.job_id) == job
     assert successor.newest(account, 10) == [job.job_id]
     assert not store.exists(JobPaths(account, job.job_id).active_marker)
@@ -186,16 +190,17 @@ def test_a_record_that_makes_no_sense_hides_no_other(
     repository.settle_completed()
 
 
-def test_an_idempotency_key_belongs_to_the_first_job_and_body_it_came_with(
+def test_an_idempotency_key_belongs_to_the_job_that_it_was_given_last_and_to_the_body_it_came_with(
     repository: JobRepository, account: str
 ) -> None:
     key = IdempotencyKey(secrets.token_hex(32), "body")
-    assert repository.claim_key(account, key, "batch_1", CREATED) == "batch_1"
-    assert repository.claim_key(account, key, "batch_2", CREATED) == "batch_1"
-    assert repository.claim_key(account + "-2", key, "batch_3", CREATED) == "batch_3"
+    assert repository.claimed_id(account, key) is None
+    for job_id in ("batch_1", "batch_2"):
+        repository.give_key(account, key, job_id, CREATED)
+        assert repository.claimed_id(account, key) == job_id
+    assert repository.claimed_id(account + "-2", key) is None
     with pytest.raises(IdempotencyConflict):
-        repository.claim_key(account, IdempotencyKey(key.key_hash, "another body"), "batch_2", CREATED)
-    assert repository.claim_key(account, key, "batch_4", CREATED) == "batch_1"
+        repository.claimed_id(account, IdempotencyKey(key.key_hash, "another body"))
 
 
 def test_deleting_a_job_leaves_nothing_of_it_and_everything_of_others(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import secrets
@@ -184,6 +185,20 @@ def test_a_key_whose_job_is_deleted_makes_a_job_with_an_id_of_its_own_so_that_us
             second = await created()
             assert second.job_id != first.job_id
             assert await created() == await registry.created_before(account, key) == second
+
+    in_a_loop(test)
+
+
+def test_calls_that_come_at_the_same_time_with_the_same_key_make_one_job(settings: Settings) -> None:
+    key = IdempotencyKey(secrets.token_hex(32), "body")
+
+    async def test() -> None:
+        async with running(settings) as (registry, _):
+            (account,) = accounts(1)
+            ids = [f"batch_{secrets.token_hex(8)}" for _ in range(5)]
+            made = await asyncio.gather(*(registry.create(account, job_id, CONFIG, key) for job_id in ids))
+            assert {job.job_id for job in made} == {made[0].job_id}
+            assert await registry.newest(account, 20) == [made[0]]
 
     in_a_loop(test)
 

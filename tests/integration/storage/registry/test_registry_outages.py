@@ -20,6 +20,7 @@ from serve_app import registry as registry_module
 from serve_app import scheduler as scheduler_module
 from serve_app.accounts import new_key, require_room
 from serve_app.exceptions import BucketTaken, KeyUncertain
+from serve_app.job_repository import IdempotencyKey
 from serve_app.spare_drivers import DriverProcess
 from tests.faults.tcp_proxy import Cut, FaultyProxy
 from tests.integration.storage.conftest import S3Server
@@ -100,8 +101,10 @@ def test_a_registry_that_lost_the_bucket_ends_its_drivers_and_does_not_take_it_b
                 await until(lambda: other._jobs.active[job.job_id].run > assigned.run)
                 claim = ObjectStore(settings).get(REGISTRY_EPOCH_KEY)
                 create = (job.account, "batch_0000000000000000", CONFIG)
+                key = IdempotencyKey("a" * 64, "body")
                 with pytest.raises(BucketTaken, match="Another cluster"):
-                    await registry.create(*create)
+                    await registry.create(*create, key)
+                assert registry._repository.claimed_id(job.account, key) is None
                 await registry._background
                 assert (killed, drivers.strays_removed_but) == (["driver-1"], ())
                 calls = [("create", create), ("get", (job.account, job.job_id)), ("newest", (job.account, 20))]
