@@ -169,11 +169,11 @@ class JobRegistry:
         finally:
             lock.release()
 
-    async def answer(self, method: str, fields: Fields, *arguments: Any) -> Any:
+    async def answer(self, method: str, fields: Fields, *arguments: Any, **named: Any) -> Any:
         """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
         self._require_bucket()
         with log_fields(**fields):
-            return await getattr(self, method)(*arguments)
+            return await getattr(self, method)(*arguments, **named)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -24,6 +24,8 @@ from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 logger = logging.getLogger(__name__)
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 _CALLS_AT_ONCE = 1000
 _START_AGAIN_SECONDS = 10.0
@@ -85,48 +87,53 @@ class RegistryClient:
                 return
 
     async def create(self, account: str, job_id: str, config: JobConfig, idempotency: IdempotencyKey | None) -> JobView:
-        return cast(JobView, await self._call("create", account, job_id, config, idempotency))
+        return await self._call(JobRegistry.create, account, job_id, config, idempotency)
 
     async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
-        return cast(JobView | None, await self._call("created_before", account, idempotency))
+        return await self._call(JobRegistry.created_before, account, idempotency)
 
     async def get(self, account: str, job_id: str) -> JobView:
-        return cast(JobView, await self._call("get", account, job_id))
+        return await self._call(JobRegistry.get, account, job_id)
 
     async def newest(self, account: str, limit: int) -> list[JobView]:
-        return cast(list[JobView], await self._call("newest", account, limit))
+        return await self._call(JobRegistry.newest, account, limit)
 
     async def start(
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None
     ) -> JobView:
-        return cast(JobView, await self._call("start", account, job_id, version, estimated_tokens, start_key))
+        return await self._call(JobRegistry.start, account, job_id, version, estimated_tokens, start_key)
 
     async def cancel(self, account: str, job_id: str) -> JobView:
-        return cast(JobView, await self._call("cancel", account, job_id))
+        return await self._call(JobRegistry.cancel, account, job_id)
 
     async def delete(self, account: str, job_id: str) -> None:
-        await self._call("delete", account, job_id)
+        await self._call(JobRegistry.delete, account, job_id)
 
     async def save_classifier(self, account: str, name: str, task: TaskConfig, request: str | None) -> SavedClassifier:
-        return cast(SavedClassifier, await self._call("save_classifier", account, name, task, request))
+        return await self._call(JobRegistry.save_classifier, account, name, task, request)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
-        await self._call("delete_classifier", account, reference)
+        await self._call(JobRegistry.delete_classifier, account, reference)
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
         """Raises KeyUncertain where the registry does not say whether the key is stored."""
         try:
-            await self._call("add_key", key, key_hash)
+            await self._call(JobRegistry.add_key, key, key_hash)
         except _Unanswered as error:
             raise KeyUncertain(id=key.id) from error
 
     async def revoke_key(self, account: str, key_id: str, *, keep_one: bool) -> None:
-        await self._call("revoke_key", account, key_id, keep_one)
+        await self._call(JobRegistry.revoke_key, account, key_id, keep_one=keep_one)
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def _call(
+        self,
+        method: Callable[Concatenate[JobRegistry, Arguments], Coroutine[Any, Any, Answer]],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Answer:
         if self._actor is None:
             self._actor = await asyncio.to_thread(connect_registry, self._settings)
-        answer = self._actor.answer.remote(method, current_fields(), *arguments)
+        answer: Awaitable[Answer] = self._actor.answer.remote(method.__name__, current_fields(), *arguments, **named)
         try:
             return await asyncio.wait_for(asyncio.shield(answer), ANSWER_SECONDS)
         except RayTaskError as error:
