@@ -8,8 +8,8 @@ from ray.serve import Application
 from pipelines.logs import configure_logging
 from pipelines.settings import Settings
 from serve_app.api import build_app
+from serve_app.placement import HEAD_RESOURCES
 from serve_app.preview_deployment import preview_deployment
-from serve_app.spare_drivers import HEAD_RESOURCES
 
 APPLICATION_NAME = "labelworks"
 

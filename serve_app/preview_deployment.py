@@ -16,13 +16,12 @@ from pipelines.exceptions import LabelworksError, Unavailable
 from pipelines.logs import configure_logging
 from pipelines.settings import MIB, Settings
 from serve_app.awake import Awake
+from serve_app.placement import HEAD_RESOURCES
 from serve_app.preview_classifier import PreviewAnswer, PreviewClassifier, PreviewRequest
 from serve_app.preview_queue import PreviewQueue
-from serve_app.spare_drivers import HEAD_RESOURCES
+from serve_app.preview_schemas import MAX_TEXTS
 
 PREVIEW_NAME = "preview"
-MAX_TEXTS = 1_000
-"""Of one request, and of requests that are classified together."""
 _CHARACTERS_IN_FLIGHT = 4 * MIB
 _UNUSED_SECONDS = 10.0
 """After which Serve ends the last replica that no call is in flight to."""

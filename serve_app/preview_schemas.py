@@ -12,11 +12,13 @@ from models.task import DEFAULT_THRESHOLD, Prediction
 from pipelines.job import JobConfig
 from pipelines.ndjson import MAX_TEXT_CHARACTERS, ErrorCode, ItemError
 from serve_app.preview_classifier import PreviewAnswer
-from serve_app.preview_deployment import MAX_TEXTS
 from serve_app.saved_classifier import SavedClassifier
 from serve_app.task_fields import TaskChoice, Threshold
 
 Item = TypeVar("Item")
+
+MAX_TEXTS = 1_000
+"""Of one request, and of requests that are classified together."""
 
 _TAG_THRESHOLD = 0.5
 _TASK: JsonDict = {"labels": ["billing", "bug", "praise"], "source_type": "app review"}

@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 Saved = TypeVar("Saved")
 Answer = TypeVar("Answer")
 
-ACTOR_NAME = "job-registry"
 # The concurrency group of what drivers call: one whose report waited behind clients' calls would seem silent.
 DRIVERS_CALLS = "drivers"
 _RECONCILE_SECONDS = 1.0

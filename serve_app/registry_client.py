@@ -19,9 +19,9 @@ from serve_app.accounts import ApiKey
 from serve_app.exceptions import KeyUncertain
 from serve_app.job_repository import IdempotencyKey
 from serve_app.job_view import JobView
-from serve_app.registry import ACTOR_NAME, ANSWER_SECONDS, DRIVERS_CALLS, JobRegistry
+from serve_app.placement import ACTOR_NAME, HEAD_RESOURCES, NAMESPACE
+from serve_app.registry import ANSWER_SECONDS, DRIVERS_CALLS, JobRegistry
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
-from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
 
 logger = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")

@@ -16,13 +16,10 @@ from ray.exceptions import RayError
 
 from pipelines.driver import JobDriver
 from pipelines.settings import Settings
+from serve_app.placement import HEAD_RESOURCES, NAMESPACE
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "labelworks"
-# What serves stays on the head: other nodes come and go, an actor would keep them from going, and their profile may
-# give them less. Ray Data's helper actors live where the first driver does.
-HEAD_RESOURCES = {"node:__internal_head__": 0.001}
 _NAME_PREFIX = "driver-"
 # A service that starts needs the processors more than the first spare does.
 _START_SECONDS = 15.0

@@ -21,8 +21,7 @@ from serve_app.doctor.versions import examine_versions
 from serve_app.doctor.workers import examine_workers
 from serve_app.driver_pool import classifier_slots
 from serve_app.exceptions import BucketTaken
-from serve_app.registry import ACTOR_NAME
-from serve_app.spare_drivers import HEAD_RESOURCES, NAMESPACE
+from serve_app.placement import ACTOR_NAME, HEAD_RESOURCES, NAMESPACE
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0

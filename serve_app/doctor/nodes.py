@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from serve_app.spare_drivers import HEAD_RESOURCES
+from serve_app.placement import HEAD_RESOURCES
 
 # A process on the node may have to start for it.
 _ANSWER_SECONDS = 90.0

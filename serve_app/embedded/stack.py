@@ -23,9 +23,9 @@ from serve_app.embedded.gateway import S3Gateway
 from serve_app.embedded.ports import choose_port
 from serve_app.embedded.state import StackState, find_state, locked, ray_address_file, write_state
 from serve_app.exceptions import Unauthorized
+from serve_app.placement import NAMESPACE
 from serve_app.proxy_answers import configure_proxy
 from serve_app.registry_client import connect_registry
-from serve_app.spare_drivers import NAMESPACE
 from serve_app.spare_processes import configure_spare_processes
 
 logger = logging.getLogger(__name__)

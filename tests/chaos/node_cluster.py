@@ -25,8 +25,8 @@ from serve_app.embedded.gateway import S3Gateway
 from serve_app.embedded.ports import free_port
 from serve_app.embedded.stack import DEFAULT_ACCOUNT, Ready, metrics_url
 from serve_app.embedded.state import StackState, read_state, write_state
+from serve_app.placement import NAMESPACE
 from serve_app.proxy_answers import configure_proxy
-from serve_app.spare_drivers import NAMESPACE
 from serve_app.spare_processes import configure_spare_processes
 from tests.chaos.announcement import Announcement
 

@@ -17,8 +17,8 @@ from serve_app.dependencies import Services
 from serve_app.deployment import build
 from serve_app.embedded.administration import deployed_settings
 from serve_app.embedded.exceptions import EmbeddedStackError
+from serve_app.placement import HEAD_RESOURCES
 from serve_app.preview_deployment import preview_deployment
-from serve_app.spare_drivers import HEAD_RESOURCES
 from tests.unit.operations.cluster_files import OPERATIONS, serve_config
 
 
