@@ -43,7 +43,7 @@ class ClassifierRepository:
         return SavedClassifier.model_validate_json(stored)
 
     def save(
-        self, account: str, name: str, task: TaskConfig, now: datetime, request: str | None = None
+        self, account: str, name: str, task: TaskConfig, now: datetime, key_hash: str | None = None
     ) -> SavedClassifier:
         """The next version of ``name``, or the one that was saved with this hash of an Idempotency-Key before.
 
@@ -51,14 +51,14 @@ class ClassifierRepository:
         """
         paths = ClassifierPaths(account)
         index = self.index(account)
-        earlier = index.saved_by(request) if request else None
+        earlier = index.saved_by(key_hash) if key_hash else None
         if earlier:
             saved = self.load(account, earlier)
             if (saved.name, saved.task_config) != (name, task):
                 raise IdempotencyConflict
             return saved
         saved = SavedClassifier(name=name, version=index.next_version(name), created_at=now, **dict(task))
-        changed = index.with_version(saved, request)
+        changed = index.with_version(saved, key_hash)
         self._require_claim()
         # The index last: a version that it does not name yet was promised to nobody, and is written again.
         self._store.put(paths.version(name, saved.version), saved.model_dump_json().encode())

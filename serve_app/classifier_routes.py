@@ -27,8 +27,8 @@ async def save_classifier(
     A version number is not given out again after its deletion: jobs tell their classifier by it. With an
     `Idempotency-Key`, a repeated call gives the version that the first one made.
     """
-    request = None if idempotency_key is None else hashed(idempotency_key)
-    return Classifier.of(await services.registry.save_classifier(account, body.name, body.task(), request))
+    key_hash = None if idempotency_key is None else hashed(idempotency_key)
+    return Classifier.of(await services.registry.save_classifier(account, body.name, body.task(), key_hash))
 
 
 @classifiers.get("/classifiers", summary="The account's classifiers", responses=error_responses())

@@ -136,9 +136,9 @@ IdempotencyHeader = Annotated[
 ]
 
 
-def hashed(idempotency_key: str) -> str:
-    """What is kept of a key, and of what came with it."""
-    return hashlib.sha256(idempotency_key.encode()).hexdigest()
+def hashed(text: str) -> str:
+    """What is kept of an Idempotency-Key, and of a body that came with it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

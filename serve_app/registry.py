@@ -292,11 +292,11 @@ class JobRegistry:
             self._jobs.remove(job_id)
 
     async def save_classifier(
-        self, account: str, name: str, task: TaskConfig, request: str | None = None
+        self, account: str, name: str, task: TaskConfig, key_hash: str | None = None
     ) -> SavedClassifier:
         """The next version of ``name``. Raises as ClassifierRepository.save does."""
         async with self._exclusively(account):
-            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), request)
+            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), key_hash)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         """Raises ClassifierNotFound."""

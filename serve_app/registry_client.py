@@ -109,8 +109,8 @@ class RegistryClient:
     async def delete(self, account: str, job_id: str) -> None:
         await self._call(JobRegistry.delete, account, job_id)
 
-    async def save_classifier(self, account: str, name: str, task: TaskConfig, request: str | None) -> SavedClassifier:
-        return await self._call(JobRegistry.save_classifier, account, name, task, request)
+    async def save_classifier(self, account: str, name: str, task: TaskConfig, key_hash: str | None) -> SavedClassifier:
+        return await self._call(JobRegistry.save_classifier, account, name, task, key_hash)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         await self._call(JobRegistry.delete_classifier, account, reference)

@@ -105,15 +105,15 @@ class ClassifierIndex(BaseModel):
             )
         return reference.version
 
-    def saved_by(self, request: str) -> ClassifierReference | None:
+    def saved_by(self, key_hash: str) -> ClassifierReference | None:
         """The version that was saved with this hash of an Idempotency-Key and is still there."""
         for name, versions in self.live.items():
             for version, summary in versions.items():
-                if summary.request == request:
+                if summary.request == key_hash:
                     return ClassifierReference(name, version)
         return None
 
-    def with_version(self, saved: SavedClassifier, request: str | None = None) -> ClassifierIndex:
+    def with_version(self, saved: SavedClassifier, key_hash: str | None = None) -> ClassifierIndex:
         """Raises TooManyClassifiers at ``MAX_VERSIONS``."""
         count = sum(len(versions) for versions in self.live.values())
         if count >= MAX_VERSIONS:
@@ -123,7 +123,7 @@ class ClassifierIndex(BaseModel):
                 limit=MAX_VERSIONS,
             )
         summary = VersionSummary(
-            created_at=saved.created_at, mode=saved.mode, label_count=len(saved.labels), request=request
+            created_at=saved.created_at, mode=saved.mode, label_count=len(saved.labels), request=key_hash
         )
         versions = {**self.live.get(saved.name, {}), saved.version: summary}
         return ClassifierIndex(
