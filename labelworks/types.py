@@ -202,12 +202,12 @@ class Classifier(_FromJson):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key(_FromJson):
-    """An API key without its secret. ``prefix`` is how the secret begins, where that is known."""
+    """An API key without its secret. ``prefix`` is how the secret begins."""
 
     id: str
     account: str
     name: str | None = None
-    prefix: str | None = None
+    prefix: str
     created_at: datetime
     expires_at: datetime | None = None
 

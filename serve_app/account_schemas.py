@@ -71,12 +71,12 @@ class CreateKey(AcceptedFields):
 
 
 class KeyListed(BaseModel):
-    """A key without its secret. ``prefix`` is how the secret begins, null for keys made by early versions."""
+    """A key without its secret. ``prefix`` is how the secret begins."""
 
     id: str = Field(examples=["key_3f0c9a51d27be846"])
     account: str = Field(examples=["acme"])
     name: str | None = Field(examples=["nightly export"])
-    prefix: str | None = Field(examples=["lw_Zk3f"])
+    prefix: str = Field(examples=["lw_Zk3f"])
     created_at: datetime
     expires_at: _UtcTime | None
 

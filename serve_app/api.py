@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.account_routes import keys_and_usage
-from serve_app.accounts import KeyDirectory
 from serve_app.authentication import AuthenticationMiddleware, Authenticator
 from serve_app.batch_routes import batch
 from serve_app.bodies import BodyLimitMiddleware, StrictJsonMiddleware
@@ -20,6 +19,7 @@ from serve_app.classifier_routes import classifiers
 from serve_app.dependencies import Services, require_known_fields, require_known_query
 from serve_app.documentation import documented_app
 from serve_app.errors import install_error_handlers
+from serve_app.key_directory import KeyDirectory
 from serve_app.line_schemas import describe_lines
 from serve_app.load_limits import CallerLimitMiddleware, LoadLimitMiddleware
 from serve_app.partial_results import PartialResultsReader

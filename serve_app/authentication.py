@@ -13,9 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.exceptions import LabelworksError
-from serve_app.accounts import KeyDirectory
 from serve_app.errors import error_response
 from serve_app.exceptions import TooManyRequests, Unauthorized
+from serve_app.key_directory import KeyDirectory
 from serve_app.rate_limit import Allowance, RequestLimit
 
 CALLS_PREFIX = "/v1/"

@@ -17,11 +17,12 @@ from pipelines.exceptions import NotFound
 from pipelines.layout import ACCOUNT_PATTERN
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
-from serve_app.accounts import ACCOUNT_NAME, KeyDirectory
+from serve_app.accounts import ACCOUNT_NAME
 from serve_app.authentication import Caller
 from serve_app.call_meter import CallMeter
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.exceptions import RequestInvalid, Unauthorized
+from serve_app.key_directory import KeyDirectory
 from serve_app.partial_results import PartialResultsReader
 from serve_app.preview_deployment import PreviewClient
 from serve_app.registry_client import RegistryClient

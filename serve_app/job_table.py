@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from pipelines.job import JobRecord
 from serve_app.exceptions import JobNotFound
 from serve_app.job_view import JobView
+from serve_app.recently_used import RecentlyUsed
 
 _CACHED_JOBS = 10_000
 
@@ -18,7 +18,7 @@ class JobTable:
     def __init__(self) -> None:
         self.active: dict[str, JobRecord] = {}
         """The processing jobs, by id."""
-        self._others: OrderedDict[str, JobView] = OrderedDict()
+        self._others: RecentlyUsed[str, JobView] = RecentlyUsed(_CACHED_JOBS)
 
     def __contains__(self, job_id: object) -> bool:
         return job_id in self.active or job_id in self._others
@@ -27,20 +27,17 @@ class JobTable:
         self.active = {job.job_id: job for job in active}
 
     def put(self, job: JobRecord) -> None:
-        """Of the jobs that are not processing, those that were put in longest ago are forgotten."""
+        """Of the jobs that are not processing, those heard of or asked for longest ago are forgotten."""
         if job.status == "processing":
             self.active[job.job_id] = job
-            self._others.pop(job.job_id, None)
+            self._others.remove(job.job_id)
             return
         self.active.pop(job.job_id, None)
-        self._others[job.job_id] = JobView.of(job)
-        self._others.move_to_end(job.job_id)
-        while len(self._others) > _CACHED_JOBS:
-            self._others.popitem(last=False)
+        self._others.put(job.job_id, JobView.of(job))
 
     def remove(self, job_id: str) -> None:
         """For a job that is not processing."""
-        self._others.pop(job_id, None)
+        self._others.remove(job_id)
 
     def find(self, job_id: str) -> JobView | None:
         active = self.active.get(job_id)

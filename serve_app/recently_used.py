@@ -20,6 +20,12 @@ class RecentlyUsed(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def items(self) -> list[tuple[K, V]]:
+        return list(self._entries.items())
+
     def get(self, key: K) -> V | None:
         if key in self._entries:
             self._entries.move_to_end(key)
@@ -30,3 +36,7 @@ class RecentlyUsed(Generic[K, V]):
         self._entries.move_to_end(key)
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)
+
+    def remove(self, key: K) -> None:
+        """Also where it is not there."""
+        self._entries.pop(key, None)

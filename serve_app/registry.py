@@ -31,7 +31,7 @@ from pipelines.logs import Fields, configure_logging, current_request, log_field
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
-from serve_app.accounts import ApiKey, list_unlisted_keys, require_room, revoke_key, store_key
+from serve_app.accounts import ApiKey, require_room, revoke_key, store_key
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.exceptions import AccountBusy, BucketTaken, JobNotFound, KeyUncertain, RegistrySuperseded
 from serve_app.isolated_steps import isolated
@@ -440,8 +440,6 @@ class JobRegistry:
             await asyncio.to_thread(self._repository.settle_completed)
         with isolated("putting usage together"):
             await asyncio.to_thread(self._usage.fold)
-        with isolated("listing keys"):
-            await asyncio.to_thread(list_unlisted_keys, self._store)
 
     async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
         async with self._in_turn(account):

@@ -67,7 +67,7 @@ def list_keys(
     table = Table("id", "begins", "name", "created", "expires", box=None, header_style="bold")
     for key in keys:
         expires = local_time(key.expires_at) if key.expires_at else "never"
-        table.add_row(key.id, key.prefix or "", key.name or "", local_time(key.created_at), expires)
+        table.add_row(key.id, key.prefix, key.name or "", local_time(key.created_at), expires)
     print_table(table)
 
 

@@ -24,7 +24,8 @@ def test_when_a_key_expires_is_kept_in_utc(sent: str, shown: str) -> None:
 
 def test_a_key_that_was_stored_with_another_zone_is_shown_in_utc() -> None:
     india = timezone(timedelta(hours=5, minutes=30))
-    key = ApiKey("key_1", "acme", datetime.now(UTC), expires_at=datetime(2099, 1, 31, tzinfo=india))
+    expires_at = datetime(2099, 1, 31, tzinfo=india)
+    key = ApiKey(id="key_1", account="acme", created_at=datetime.now(UTC), prefix="lw_Zk3f", expires_at=expires_at)
     assert KeyListed.of(key).model_dump(mode="json")["expires_at"] == "2099-01-30T18:30:00Z"
 
 

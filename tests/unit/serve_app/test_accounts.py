@@ -11,18 +11,11 @@ import pytest
 
 from pipelines.exceptions import StorageUnavailable, Unavailable
 from pipelines.object_store import ObjectStore
-from serve_app import accounts
-from serve_app.accounts import (
-    ApiKey,
-    KeyDirectory,
-    create_key,
-    issue_key,
-    list_keys,
-    list_unlisted_keys,
-    revoke_key,
-)
+from serve_app import key_directory
+from serve_app.accounts import ApiKey, create_key, issue_key, list_keys, revoke_key
 from serve_app.embedded.stack import working_key
 from serve_app.exceptions import KeyNotFound, LastKey, RequestInvalid, TooManyKeys, Unauthorized
+from serve_app.key_directory import KeyDirectory
 from tests.unit.serve_app.memory_store import MemoryStore
 
 GUESS = "lw_" + "g" * 43
@@ -44,7 +37,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(accounts, "time", clock)
+    monkeypatch.setattr(key_directory, "time", clock)
     return clock
 
 
@@ -197,7 +190,7 @@ def test_a_key_that_was_never_good_cannot_be_judged_while_the_storage_is_down(
 
 
 def test_guessed_keys_do_not_fill_the_memory(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "_CACHED_KEYS", 10)
+    monkeypatch.setattr(key_directory, "_CACHED_KEYS", 10)
     keys = directory(store)
     for number in range(100):
         with pytest.raises(Unauthorized):
@@ -235,7 +228,7 @@ def test_a_flood_of_guesses_reads_the_storage_at_a_bounded_rate_and_hinders_no_k
 def test_guesses_push_no_good_key_out_of_the_memory(
     store: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_CACHED_KEYS", 10)
+    monkeypatch.setattr(key_directory, "_CACHED_KEYS", 10)
     key = made(store)
     keys = directory(store)
     find(keys, key)
@@ -316,21 +309,6 @@ def test_another_accounts_key_cannot_be_revoked_nor_one_that_is_not_there(store:
             revoke_key(cast(ObjectStore, store), "acme", wanted, keep_one=True)
         assert len(error.value.message) < 150
     assert listed(store, "other") == [theirs.key]
-
-
-def test_a_key_of_an_early_version_works_and_is_listed_and_revoked_once_it_was_found(store: MemoryStore) -> None:
-    secret = "lw_" + "o" * 43
-    name = f"accounts/keys/{hashlib.sha256(secret.encode()).hexdigest()}.json"
-    store.put(name, json.dumps({"account": "acme", "created_at": "2026-01-02T03:04:05+00:00"}).encode())
-    assert find(directory(store), secret).account == "acme"
-    assert listed(store) == []
-    for _ in range(2):
-        list_unlisted_keys(cast(ObjectStore, store))
-    (key,) = listed(store)
-    assert (key.name, key.prefix, key.expires_at) == (None, None, None)
-    assert key.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    revoke_key(cast(ObjectStore, store), "acme", key.id, keep_one=False)
-    assert store.objects == {}
 
 
 def test_a_creation_or_revocation_that_was_cut_off_leaves_no_key_that_is_not_listed(store: MemoryStore) -> None:

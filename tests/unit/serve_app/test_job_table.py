@@ -32,10 +32,15 @@ def test_a_job_is_active_while_it_is_processing_and_known_throughout(table: JobT
         assert table.of_account("acme", "one").status == status
 
 
-def test_of_jobs_that_are_not_processing_those_heard_of_longest_ago_are_forgotten(table: JobTable) -> None:
+def test_of_jobs_that_are_not_processing_those_heard_of_or_asked_for_longest_ago_are_forgotten(
+    table: JobTable,
+) -> None:
     for job_id in ("one", "two", "one", "three"):
         table.put(record(job_id))
     assert [job_id in table for job_id in ("one", "two", "three")] == [True, False, True]
+    assert table.find("one") is not None
+    table.put(record("four"))
+    assert [job_id in table for job_id in ("one", "three", "four")] == [True, False, True]
 
 
 def test_a_processing_job_is_never_forgotten(table: JobTable) -> None:
@@ -49,7 +54,7 @@ def test_of_a_job_that_is_not_processing_no_labels_and_examples_are_kept(table: 
     table.put(record("one", "processing"))
     assert table.active["one"].config.labels == ("a",)
     table.put(record("one", "failed"))
-    assert [job.config.labels for job in table._others.values()] == [()]
+    assert [job.config.labels for _, job in table._others.items()] == [()]
 
 
 def test_another_accounts_job_is_as_unknown_as_one_that_is_not_there(table: JobTable) -> None:

@@ -13,10 +13,11 @@ from pydantic import SecretStr
 
 from pipelines.exceptions import Unavailable
 from pipelines.object_store import ObjectStore
-from serve_app import accounts
-from serve_app.accounts import KeyDirectory, create_key
+from serve_app import key_directory
+from serve_app.accounts import create_key
 from serve_app.authentication import Authenticator, Caller
 from serve_app.exceptions import Unauthorized
+from serve_app.key_directory import KeyDirectory
 from tests.unit.serve_app.memory_store import MemoryStore
 
 ADMIN_KEY = "a" * 40
@@ -55,7 +56,7 @@ def store() -> Iterator[StallingStore]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(accounts, "time", clock)
+    monkeypatch.setattr(key_directory, "time", clock)
     return clock
 
 
