@@ -14,8 +14,8 @@ from serve_app.classifier_routes import named_classifier
 from serve_app.dependencies import Account, Services, Serving, error_responses
 from serve_app.exceptions import RequestInvalid
 from serve_app.preview_classifier import PreviewAnswer, PreviewRequest
-from serve_app.preview_deployment import MAX_TEXTS
 from serve_app.preview_schemas import (
+    MAX_TEXTS,
     Classified,
     ClassifiedBatch,
     ClassifiedItem,

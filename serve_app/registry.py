@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import ray
 
 from pipelines.driver import JobFailure
-from pipelines.exceptions import DriverSuperseded, StorageUnavailable, Unavailable
+from pipelines.exceptions import StorageUnavailable
 from pipelines.job import CANCELLED, InputVersion, JobConfig, JobRecord, TaskConfig
 from pipelines.job_transitions import (
     Advanced,
@@ -31,11 +30,13 @@ from pipelines.logs import Fields, configure_logging, current_request, log_field
 from pipelines.object_store import ObjectStore
 from pipelines.run import Totals
 from pipelines.settings import Settings
+from serve_app.account_turns import AccountTurns
 from serve_app.accounts import ApiKey, require_room, revoke_key, store_key
+from serve_app.bucket_claim import BucketClaim
 from serve_app.classifier_repository import ClassifierRepository
-from serve_app.exceptions import AccountBusy, BucketTaken, JobNotFound, KeyUncertain, RegistrySuperseded
-from serve_app.isolated_steps import isolated
+from serve_app.exceptions import AccountBusy, JobNotFound, KeyUncertain
 from serve_app.job_repository import IdempotencyKey, JobRepository
+from serve_app.job_states import JobStates
 from serve_app.job_table import JobTable
 from serve_app.job_view import JobView
 from serve_app.metrics import ServiceMetrics
@@ -43,16 +44,15 @@ from serve_app.retention import Retention
 from serve_app.saved_classifier import ClassifierReference, SavedClassifier
 from serve_app.scheduler import Scheduler
 from serve_app.storage_places import StoragePlaces
+from serve_app.sweep import Sweep
 from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
-Saved = TypeVar("Saved")
 Answer = TypeVar("Answer")
 
 # The concurrency group of what drivers call: one whose report waited behind clients' calls would seem silent.
 DRIVERS_CALLS = "drivers"
 _RECONCILE_SECONDS = 1.0
-_SAVE_PROGRESS_SECONDS = 10.0
 _RETRY_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
 """How long an API replica waits for an answer."""
@@ -79,18 +79,17 @@ class JobRegistry:
         self._settings = settings
         self._store = ObjectStore(settings, retry_seconds=_RETRY_SECONDS)
         self._repository = JobRepository(self._store)
-        self._retention = Retention(self._store, self._repository, settings)
-        self._usage = UsageLedger(self._store)
         self._classifiers = ClassifierRepository(self._store, self._repository.require_claim)
+        self._claim = BucketClaim(self._repository)
         self._jobs = JobTable()
-        self._saving: set[asyncio.Task[None]] = set()
-        self._saved_at: defaultdict[str, float] = defaultdict(float)
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._metrics = ServiceMetrics()
-        self._scheduler = Scheduler(settings, self._jobs, self._metrics, self._change, self._is_busy)
         self._places = StoragePlaces(_WAITING_CALLS, _STORAGE_ANSWERS_SECONDS, time.monotonic)
+        self._turns = AccountTurns(self._require_loaded, self._places, _TURN_SECONDS)
+        metrics = ServiceMetrics()
+        self._states = JobStates(self._repository, self._claim, self._turns, self._jobs, metrics)
+        self._scheduler = Scheduler(settings, self._jobs, metrics, self._states.change, self._turns.is_busy)
+        retention = Retention(self._store, self._repository, settings)
+        self._sweep = Sweep(retention, self._repository, UsageLedger(self._store), self._turns, self._states)
         self._loaded = asyncio.Event()
-        self._superseded = asyncio.Event()
         # Set when there may be something to reconcile at once.
         self._news = asyncio.Event()
         # Not awaited here: an actor that cannot be made, because the storage is away, would never be made again.
@@ -105,11 +104,11 @@ class JobRegistry:
                 logger.exception("what is processing could not be loaded; trying again")
                 await asyncio.sleep(_RECONCILE_SECONDS)
         loops = [
-            asyncio.create_task(self._repeat(self._scheduler.reconcile, _RECONCILE_SECONDS, self._news)),
-            asyncio.create_task(self._repeat(self._sweep, self._settings.sweep_seconds, asyncio.Event())),
+            asyncio.create_task(_repeat("reconciling", self._scheduler.reconcile, _RECONCILE_SECONDS, self._news)),
+            asyncio.create_task(_repeat("sweeping", self._sweep.run, self._settings.sweep_seconds, asyncio.Event())),
         ]
         try:
-            await self._superseded.wait()
+            await self._claim.lost.wait()
         finally:
             for loop in loops:
                 loop.cancel()
@@ -125,10 +124,6 @@ class JobRegistry:
         self._jobs.load(jobs)
         self._loaded.set()
 
-    def _require_bucket(self) -> None:
-        if self._superseded.is_set():
-            raise BucketTaken
-
     async def _require_loaded(self) -> None:
         """Raises StorageUnavailable where what is processing is not known soon."""
         try:
@@ -139,44 +134,15 @@ class JobRegistry:
                 " shortly."
             ) from error
 
-    def _is_busy(self, account: str) -> bool:
-        return account in self._locks and self._locks[account].locked()
-
-    @asynccontextmanager
-    async def _exclusively(self, account: str) -> AsyncIterator[None]:
-        """For one short change to what an account has at a time.
-
-        Raises StorageUnavailable while nothing is known of it, or too many wait for the storage; Unavailable where its
-        turn does not come before its caller has given up.
-        """
-        async with self._in_turn(account):
-            with self._places.place():
-                yield
-
-    @asynccontextmanager
-    async def _in_turn(self, account: str) -> AsyncIterator[None]:
-        """The same for a change that may take long though the storage answers."""
-        lock = self._locks[account]
-        try:
-            async with asyncio.timeout(_TURN_SECONDS):
-                await self._require_loaded()
-                await lock.acquire()
-        except TimeoutError as error:
-            raise Unavailable("An earlier call of this account is not done yet. Try again shortly.") from error
-        try:
-            yield
-        finally:
-            lock.release()
-
     async def answer(self, method: str, fields: Fields, *arguments: Any, **named: Any) -> Any:
         """What an API replica calls: ``method`` with these arguments, whose log lines carry the caller's fields."""
-        self._require_bucket()
+        self._claim.require()
         with log_fields(**fields):
             return await getattr(self, method)(*arguments, **named)
 
     async def ping(self) -> int:
         """The registry's epoch, once it has loaded what is processing."""
-        self._require_bucket()
+        self._claim.require()
         await self._require_loaded()
         return self._repository.epoch
 
@@ -195,28 +161,26 @@ class JobRegistry:
             created_at=now,
             expires_at=now + self._settings.pending_retention,
         )
-        async with self._exclusively(account):
+        async with self._turns.exclusively(account):
             if idempotency is not None:
                 if earlier := await self._created_with(account, idempotency):
                     return earlier
                 # Never the id that the key had before: usage is kept by a job's id.
-                await self._stored(self._repository.give_key, account, idempotency, job_id, now)
-            saved = await self._stored(self._repository.create, job)
-        self._remember(saved)
-        return JobView.of(saved)
+                await self._claim.write(self._repository.give_key, account, idempotency, job_id, now)
+            return JobView.of(await self._states.create(job))
 
     async def created_before(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
         """The job that an earlier create with the same key and body made. Raises as ``create`` does."""
-        async with self._exclusively(account):
+        async with self._turns.exclusively(account):
             return await self._created_with(account, idempotency)
 
     async def _created_with(self, account: str, idempotency: IdempotencyKey) -> JobView | None:
-        """The same for a caller that holds the account's lock."""
+        """The same for a caller whose account's turn it is."""
         claimed = await asyncio.to_thread(self._repository.claimed_id, account, idempotency)
         if claimed is not None:
             # It may be deleted, or was cut off before it was written.
             with suppress(JobNotFound):
-                return await self._get_locked(account, claimed)
+                return await self._states.load(account, claimed)
         return None
 
     async def get(self, account: str, job_id: str) -> JobView:
@@ -224,14 +188,8 @@ class JobRegistry:
         if job_id in self._jobs:
             return self._jobs.of_account(account, job_id)
         # A record that is read while it is being changed must not become what the registry remembers.
-        async with self._exclusively(account):
-            return await self._get_locked(account, job_id)
-
-    async def _get_locked(self, account: str, job_id: str) -> JobView:
-        """The same for a caller that holds the account's lock."""
-        if job_id not in self._jobs:
-            self._remember(await asyncio.to_thread(self._repository.load, account, job_id))
-        return self._jobs.of_account(account, job_id)
+        async with self._turns.exclusively(account):
+            return await self._states.load(account, job_id)
 
     async def newest(self, account: str, limit: int) -> list[JobView]:
         """The account's latest jobs, newest first."""
@@ -247,8 +205,8 @@ class JobRegistry:
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None
     ) -> JobView:
         """Raises IllegalTransition, or AccountBusy while another job of the account is processing."""
-        async with self._exclusively(account):
-            job = await self._get_locked(account, job_id)
+        async with self._turns.exclusively(account):
+            job = await self._states.load(account, job_id)
             if is_same_start(job, start_key):
                 return job
             stored = await asyncio.to_thread(self._repository.load, account, job_id)
@@ -266,17 +224,17 @@ class JobRegistry:
                 )
             # The driver of an earlier attempt may still be held here; this one is to be admitted anew.
             self._scheduler.drivers.dismiss(job_id)
-            saved = await self._save(started)
+            saved = await self._states.save(started)
         self._news.set()
         return JobView.of(saved)
 
     async def cancel(self, account: str, job_id: str) -> JobView:
         """End a processing job at once; its finished shards stay. Raises IllegalTransition for any other job."""
-        async with self._exclusively(account):
-            job = await self._get_locked(account, job_id)
+        async with self._turns.exclusively(account):
+            job = await self._states.load(account, job_id)
             require_cancellable(job)
             record = self._jobs.active[job_id]
-            failed = await self._save(
+            failed = await self._states.save(
                 transition(record, Failed(datetime.now(UTC), CANCELLED, self._settings.retention))
             )
             self._scheduler.drivers.dismiss(job_id)
@@ -285,41 +243,40 @@ class JobRegistry:
 
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
-        async with self._in_turn(account):
-            job = await self._get_locked(account, job_id)
+        async with self._turns.in_turn(account):
+            job = await self._states.load(account, job_id)
             require_deletable(job)
-            await self._stored(self._repository.delete, job)
-            self._jobs.remove(job_id)
+            await self._states.delete(job)
 
     async def save_classifier(
         self, account: str, name: str, task: TaskConfig, key_hash: str | None = None
     ) -> SavedClassifier:
         """The next version of ``name``. Raises as ClassifierRepository.save does."""
-        async with self._exclusively(account):
-            return await self._stored(self._classifiers.save, account, name, task, datetime.now(UTC), key_hash)
+        async with self._turns.exclusively(account):
+            return await self._claim.write(self._classifiers.save, account, name, task, datetime.now(UTC), key_hash)
 
     async def delete_classifier(self, account: str, reference: ClassifierReference) -> None:
         """Raises ClassifierNotFound."""
-        async with self._exclusively(account):
-            await self._stored(self._classifiers.delete, account, reference)
+        async with self._turns.exclusively(account):
+            await self._claim.write(self._classifiers.delete, account, reference)
 
     async def add_key(self, key: ApiKey, key_hash: str) -> None:
         """Raises TooManyKeys, or KeyUncertain where the storage does not say whether the key is there. The secret
         itself stays with the replica that was asked for it.
         """
-        async with self._exclusively(key.account):
-            await self._stored(self._repository.require_claim)
-            await self._stored(require_room, self._store, key.account)
+        async with self._turns.exclusively(key.account):
+            await self._claim.write(self._repository.require_claim)
+            await self._claim.write(require_room, self._store, key.account)
             try:
-                await self._stored(store_key, self._store, key, key_hash)
+                await self._claim.write(store_key, self._store, key, key_hash)
             except StorageUnavailable as error:
                 raise KeyUncertain(id=key.id) from error
 
     async def revoke_key(self, account: str, key_id: str, keep_one: bool) -> None:
         """Raises KeyNotFound, or LastKey with ``keep_one``: of two keys that revoke each other, one stays."""
-        async with self._exclusively(account):
-            await self._stored(self._repository.require_claim)
-            await self._stored(revoke_key, self._store, account, key_id, keep_one)
+        async with self._turns.exclusively(account):
+            await self._claim.write(self._repository.require_claim)
+            await self._claim.write(revoke_key, self._store, account, key_id, keep_one)
 
     @ray.method(concurrency_group=DRIVERS_CALLS)
     async def driver_report(self, job_id: str, report: Advanced) -> bool:
@@ -337,35 +294,12 @@ class JobRegistry:
 
     async def _hear(self, job_id: str, report: Advanced) -> bool:
         await self._require_loaded()
-        job = self._jobs.active.get(job_id)
-        if self._superseded.is_set() or job is None or job.run != report.run:
+        job = self._states.in_run(job_id, report.run)
+        if job is None:
             return False
         with self._scheduler.drivers.hearing(job_id):
-            self._advance(job, report)
+            self._states.advance(job, report)
         return True
-
-    def _advance(self, job: JobRecord, report: Advanced) -> None:
-        job_id = job.job_id
-        advanced = transition(job, report)
-        self._jobs.put(advanced)
-        self._metrics.changed(job, advanced)
-        self._metrics.worked(advanced, report.work)
-        news = (job.phase, job.requests_total) != (advanced.phase, advanced.requests_total)
-        if news or time.monotonic() - self._saved_at[job_id] > _SAVE_PROGRESS_SECONDS:
-            self._saved_at[job_id] = time.monotonic()
-            # Not awaited: a storage that is slow must not make a driver seem silent.
-            saving = asyncio.create_task(self._save_progress(advanced))
-            self._saving.add(saving)
-            saving.add_done_callback(self._saving.discard)
-
-    async def _save_progress(self, advanced: JobRecord) -> None:
-        async with self._locks[advanced.account]:
-            job = self._jobs.active.get(advanced.job_id)
-            if job is not None and job.run == advanced.run:
-                try:
-                    await self._stored(self._repository.save, job)
-                except Unavailable as error:
-                    logger.warning("progress is not stored now: %s", error, extra=job.log_fields)
 
     async def _finish(self, job_id: str, run: int, outcome: Totals | JobFailure) -> None:
         now = datetime.now(UTC)
@@ -376,76 +310,16 @@ class JobRegistry:
             event = Completed(now, run, outcome.completed, outcome.failed, outcome.tokens, self._settings.retention)
         await self._require_loaded()
         with self._scheduler.drivers.hearing(job_id):
-            await self._change(job_id, run, event)
+            await self._states.change(job_id, run, event)
         self._news.set()
 
-    async def _change(self, job_id: str, run: int, event: Event) -> JobRecord:
-        """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""
-        job = self._jobs.active.get(job_id)
-        if job is None:
-            raise DriverSuperseded
-        async with self._locks[job.account]:
-            job = self._jobs.active.get(job_id)
-            if self._superseded.is_set() or job is None or run != job.run:
-                raise DriverSuperseded
-            return await self._save(transition(job, event))
 
-    async def _save(self, job: JobRecord) -> JobRecord:
-        saved = await self._stored(self._repository.save, job)
-        self._remember(saved)
-        logger.info("the job is %s", saved.phase or saved.status, extra=saved.log_fields)
-        return saved
-
-    async def _stored(self, write: Callable[..., Saved], *arguments: Any) -> Saved:
+async def _repeat(what: str, task: Callable[[], Awaitable[None]], seconds: float, at_once: asyncio.Event) -> None:
+    while True:
+        at_once.clear()
         try:
-            saved = await asyncio.to_thread(write, *arguments)
-        except RegistrySuperseded as error:
-            if not self._superseded.is_set():
-                logger.error("another cluster has claimed the bucket; epoch %d is over", self._repository.epoch)
-            self._superseded.set()
-            raise BucketTaken from error
-        except StorageUnavailable as error:
-            # Of a write whose answer was lost nobody knows.
-            raise StorageUnavailable(error.message, reason=error.reason, uncertain=True) from error
-        return saved
-
-    def _remember(self, job: JobRecord) -> None:
-        self._metrics.changed(self._jobs.active.get(job.job_id), job)
-        self._jobs.put(job)
-        if job.status != "processing":
-            self._saved_at.pop(job.job_id, None)
-
-    async def _repeat(self, task: Callable[[], Awaitable[None]], seconds: float, at_once: asyncio.Event) -> None:
-        while True:
-            at_once.clear()
-            try:
-                await task()
-            except Exception:
-                logger.exception("%s failed; trying again", getattr(task, "__name__", "a task"))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(at_once.wait(), seconds)
-
-    async def _sweep(self) -> None:
-        """Remove what has expired, and what no job record speaks for."""
-        now = datetime.now(UTC)
-        with isolated("finding expired jobs"):
-            expired = self._retention.expired(now)
-            while found := await asyncio.to_thread(next, expired, None):
-                account, job_id = found
-                with isolated("removing an expired job", job_id=job_id):
-                    await self._remove_expired(account, job_id, now)
-        with isolated("removing orphans"):
-            await asyncio.to_thread(self._retention.remove_orphans, now)
-        with isolated("settling completed jobs"):
-            await asyncio.to_thread(self._repository.settle_completed)
-        with isolated("putting usage together"):
-            await asyncio.to_thread(self._usage.fold)
-
-    async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
-        async with self._in_turn(account):
-            with suppress(JobNotFound):
-                job = await self._get_locked(account, job_id)
-                # It may have been started since it was found.
-                if await asyncio.to_thread(self._retention.is_expired, job, now):
-                    await self._stored(self._repository.delete, job)
-                    self._jobs.remove(job_id)
+            await task()
+        except Exception:
+            logger.exception("%s failed; trying again", what)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(at_once.wait(), seconds)

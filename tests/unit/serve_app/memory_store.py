@@ -28,6 +28,10 @@ class MemoryStore:
             raise ObjectMissing
         return self.objects[key]
 
+    def exists(self, key: str) -> bool:
+        self._require_up()
+        return key in self.objects
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ListedObject]:
         self._require_up()
         for key in sorted(name for name in self.objects if name.startswith(prefix))[:limit]:
@@ -37,6 +41,11 @@ class MemoryStore:
         self._require_up()
         for key in keys:
             self.objects.pop(key, None)
+
+    def abort_multiparts(self, prefix: str, *, before: datetime | None = None) -> int:
+        """There are none."""
+        self._require_up()
+        return 0
 
     def _require_up(self) -> None:
         if self.down:

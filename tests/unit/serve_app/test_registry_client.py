@@ -92,7 +92,7 @@ def test_a_key_that_waits_for_a_long_call_of_its_account_in_vain_is_known_not_to
         asyncio.get_running_loop().call_later(loaded_after_seconds, registry._loaded.set)
         client = RegistryClient(Settings())
         client._actor = CalledRegistry(registry)
-        async with registry._locks["acme"]:
+        async with registry._turns.of("acme"):
             with pytest.raises(Unavailable, match="An earlier call of this account") as refused:
                 await client.add_key(issued.key, issued.key_hash)
         assert refused.value.details == {}

@@ -169,7 +169,7 @@ def test_a_call_whose_turn_does_not_come_before_its_caller_gives_up_changes_noth
     async def test() -> None:
         async with running(settings) as (registry, _):
             (account,) = accounts(1)
-            async with registry._locks[account]:
+            async with registry._turns.of(account):
                 with pytest.raises(Unavailable, match="earlier call"):
                     await registry.create(account, "batch_0000000000000000", CONFIG)
             assert await registry.newest(account, 20) == []
@@ -230,7 +230,7 @@ def test_the_deletion_that_an_account_waits_for_keeps_no_other_account_from_driv
                 registry._scheduler.drivers._drivers[jobs[0].job_id].died = True
                 await drivers.asked_for.wait()
             deletion = asyncio.create_task(registry.delete(deleting, old.job_id))
-            await until(lambda: registry._locks[deleting].locked())
+            await until(lambda: registry._turns.is_busy(deleting))
             for job in jobs:
                 registry._scheduler.drivers._drivers[job.job_id].died = True
             drivers.may_be_taken.set()
@@ -262,7 +262,7 @@ def test_a_job_whose_account_is_busy_is_admitted_when_that_has_ended_and_keeps_n
             blocking = await started(registry, other)
             await drivers.asked_for.wait()
             await registry.start(busy, first.job_id, INPUT, 5)
-            async with registry._locks[busy]:
+            async with registry._turns.of(busy):
                 drivers.may_be_taken.set()
                 await until(lambda: blocking.job_id in drivers.assigned)
                 await registry.cancel(other, blocking.job_id)
