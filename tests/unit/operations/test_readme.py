@@ -6,14 +6,16 @@ import os
 import re
 import shlex
 import subprocess
-from typing import Any
+from typing import Any, get_args
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
 from models.registry import engine_module_file, engine_names
-from pipelines import layout
+from pipelines import exceptions, layout
+from pipelines.ndjson import ErrorCode
+from serve_app.errors import _HTTP_CODES, error_response
 from tests.unit.operations.cluster_files import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -62,6 +64,17 @@ def test_the_table_of_models_names_what_an_engine_loads_where_nothing_is_named(e
     module = importlib.import_module(f"models.engines.{engine_module_file(engine).stem}")
 
     assert (f"`{module.DEFAULT_MODEL}`" if hasattr(module, "DEFAULT_MODEL") else module.WEIGHTS.model.split()[0]) in row
+
+
+def test_the_table_of_errors_has_every_code_that_the_api_answers_with_its_status_and_no_other() -> None:
+    errors = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (\d+) \| `(\w+)` \|", errors, re.MULTILINE)
+    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    answers = [error_response(kind(retry_after=1)) for kind in kinds]
+    given = {(answer.status_code, json.loads(answer.body)["code"]) for answer in answers} | {*_HTTP_CODES.items()}
+
+    assert sorted((int(status), code) for status, code in told) == sorted(given)
+    assert set(get_args(ErrorCode)) == set(re.findall(r"`([a-z_]+)`", errors.rpartition("Error lines")[2]))
 
 
 @pytest.mark.parametrize(("target", "minutes"), [("fuzz", "10"), ("soak", "20")])
