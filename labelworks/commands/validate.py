@@ -28,7 +28,6 @@ _TOKENS_PER_SECOND = 20_000.0
 
 _PRICE_PER_MILLION_TOKENS_USD = 0.08
 _CHARACTERS_A_TOKEN = 4.4
-_MAX_TOKENS = 256
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -118,7 +117,7 @@ def _model_counter() -> CountTokens | None:
 
 def tokens_by_length(texts: Sequence[str]) -> list[int]:
     """About as many as the default model counts in English; other scripts have more."""
-    return [min(max(round(len(text) / _CHARACTERS_A_TOKEN), 1), _MAX_TOKENS) for text in texts]
+    return [max(round(len(text) / _CHARACTERS_A_TOKEN), 1) for text in texts]
 
 
 def examine(path: Path, count_tokens: CountTokens) -> Report:

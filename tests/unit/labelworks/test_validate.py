@@ -23,6 +23,10 @@ SAMPLE = Path(labelworks.__file__).with_name("samples") / "reviews.ndjson"
 SERVER = ["ray", "boto3", "fastapi", "numpy", "pydantic_settings", "tokenizers", "openvino", "pyarrow"]
 
 
+def sample_texts() -> list[str]:
+    return [item["text"] for item in InputFile(SAMPLE).items() if item and isinstance(item.get("text"), str)]
+
+
 def words(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
@@ -68,9 +72,15 @@ def test_it_works_where_only_the_client_is_installed(tmp_path: Path, absent: lis
 
 
 def test_tokens_by_length_are_near_those_of_the_default_model() -> None:
-    texts = [item["text"] for item in InputFile(SAMPLE).items() if item and isinstance(item.get("text"), str)]
+    texts = sample_texts()
     counted = sum(load_token_counter("minilm").count(texts))
     assert sum(tokens_by_length(texts)) == pytest.approx(counted, rel=0.15)
+
+
+def test_tokens_by_length_of_a_text_longer_than_the_models_window_are_those_of_all_of_it() -> None:
+    text = (" ".join(sample_texts()) * 10)[:100_000]
+    (counted,) = load_token_counter("minilm").count([text])
+    assert tokens_by_length([text]) == pytest.approx([counted], rel=0.15)
 
 
 def test_the_price_is_that_of_the_service() -> None:
