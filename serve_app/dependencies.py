@@ -151,7 +151,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "The present state does not allow this",
         413: "The body is over 1 MB",
         422: "A field is not valid",
-        429: "The key has made too many requests; see Retry-After",
+        429: "The key has made too many requests, or its account has too many in flight; see Retry-After",
         500: "An error of the service",
         503: "The service cannot take this call now; see Retry-After",
     }

@@ -24,6 +24,9 @@ Classify millions of texts in one job:
 4. Poll `GET /v1/batch/{job_id}` until `status` is `completed` or `failed`.
 5. `GET /v1/batch/{job_id}/results` and download `download_url`: line N answers item N.
 
+A job is removed with its files after its `expires_at`, by default 30 days after it ended. Links and upload forms hold
+for an hour by default.
+
 ## Lines
 
 An input line is a JSON object with a string `text`. An `id` or `custom_id` (string or number) is repeated as the first
@@ -37,8 +40,12 @@ field of its result line. The schemas `InputLine` and `ResultLine` describe them
 ## Keys and limits
 
 Every call under `/v1` carries `Authorization: Bearer <api key>`. A key may make so many requests a minute: each answer
-has `X-RateLimit-Limit`, `X-RateLimit-Remaining` (requests left now) and `X-RateLimit-Reset` (seconds until all are
-there again); over the limit it is a 429 with `Retry-After` in seconds.
+to a valid key has `X-RateLimit-Limit`, `X-RateLimit-Remaining` (requests left now) and `X-RateLimit-Reset` (seconds
+until all are there again); over the limit it is a 429 with `Retry-After` in seconds.
+
+## Additions
+
+What is marked "Ours" is not part of the hosted API that this service takes the place of: its clients need not know it.
 
 ## Errors
 

@@ -85,10 +85,10 @@ class BatchSummary(BaseModel):
     status: Status
     requests_total: int
     requests_completed: int
-    requests_failed: int = Field(description="Ours.")
+    requests_failed: int = Field(description="Ours: items answered with an error so far.")
     created_at: datetime
-    phase: Phase | None = Field(description="Ours.")
-    progress: float = Field(description="Ours.")
+    phase: Phase | None = Field(description="Ours: what a processing job is at.")
+    progress: float = Field(description="Ours: the share of the work that is done, 0 to 1.")
 
 
 class BatchStatus(BaseModel):
