@@ -27,7 +27,7 @@ from labelworks.types import Batch, Task
 _QUESTION = "\nc: cancel the job, d: leave it running, w: go on watching"
 
 File = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON, CSV, TSV or Parquet; .gz but for Parquet.")
+    Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON, CSV or TSV (each may be .gz), or Parquet.")
 ]
 TextField = Annotated[str, typer.Option("--text-field", help="The field or column that holds the texts.")]
 

@@ -35,7 +35,16 @@ ModeOption = Annotated[
     Literal["single", "multi"] | None,
     typer.Option("--mode", help="One label a text, or every one over the threshold.", rich_help_panel=_PANEL),
 ]
-Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, help="Of multi.", rich_help_panel=_PANEL)]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        min=0,
+        max=1,
+        help="With --mode multi: labels at or over it are given; if left out, 0.3 or the classifier's own.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Classifier = Annotated[
     str | None, typer.Option("--classifier", help="A saved classifier, instead of labels.", rich_help_panel=_PANEL)
 ]
@@ -49,7 +58,7 @@ TaskFile = Annotated[
         "--task",
         exists=True,
         dir_okay=False,
-        help="A JSON file with these fields, as of POST /v1/batch; options go before it.",
+        help="A JSON file with these fields, as of POST /v1/batch; where an option says the same, the option holds.",
         rich_help_panel=_PANEL,
     ),
 ]
