@@ -11,17 +11,8 @@ from typing import cast
 import pytest
 
 from pipelines.exceptions import DriverSuperseded, StorageUnavailable
-from pipelines.job import (
-    Advanced,
-    DriverAssigned,
-    Failed,
-    InputVersion,
-    JobConfig,
-    JobRecord,
-    Phase,
-    Started,
-    transition,
-)
+from pipelines.job import InputVersion, JobConfig, JobRecord, Phase
+from pipelines.job_transitions import Advanced, DriverAssigned, Failed, Started, transition
 from pipelines.object_store import ObjectStore
 from serve_app import job_states
 from serve_app.account_turns import AccountTurns
