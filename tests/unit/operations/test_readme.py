@@ -15,6 +15,7 @@ from botocore.validate import ParamValidator
 from models.registry import engine_module_file, engine_names
 from pipelines import exceptions, layout
 from pipelines.ndjson import ErrorCode
+from serve_app import exceptions as refusals
 from serve_app.errors import _HTTP_CODES, error_response
 from tests.unit.operations.cluster_files import ROOT
 
@@ -69,7 +70,8 @@ def test_the_table_of_models_names_what_an_engine_loads_where_nothing_is_named(e
 def test_the_table_of_errors_has_every_code_that_the_api_answers_with_its_status_and_no_other() -> None:
     errors = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| (\d+) \| `(\w+)` \|", errors, re.MULTILINE)
-    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    named = {**vars(exceptions), **vars(refusals)}.values()
+    kinds = [kind for kind in named if isinstance(kind, type) and issubclass(kind, Exception)]
     answers = [error_response(kind(retry_after=1)) for kind in kinds]
     given = {(answer.status_code, json.loads(answer.body)["code"]) for answer in answers} | {*_HTTP_CODES.items()}
 

@@ -32,7 +32,7 @@ def test_a_node_without_cpus_asks_the_cluster_for_none(monkeypatch: pytest.Monke
     configure_ray_data()
     monkeypatch.setattr(module, "node_resources", lambda: {"node:__internal_head__": 1.0})
     monkeypatch.setattr(module.ray, "remote", refused)
-    monkeypatch.setattr(module.ray.data, "range", refused)
+    monkeypatch.setattr(module.ray.data, "from_blocks", refused)
     store = AskedStore()
 
     warm_up(cast(ObjectStore, store), Settings(models=("static",)))

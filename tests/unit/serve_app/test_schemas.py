@@ -151,7 +151,7 @@ def test_a_mode_or_a_threshold_of_null_is_one_left_out(name: str) -> None:
     assert accepted(labels=LABELS, **{name: None}) == accepted(labels=LABELS)
     saved = saved_classifier(labels=("a",), mode="multi", threshold=0.7)
     beside = CreateBatch.model_validate({"classifier": "mine", name: None})
-    assert beside.config(saved=saved) == CreateBatch(classifier="mine").config(saved=saved)
+    assert beside.config(MODELS, saved) == CreateBatch(classifier="mine").config(MODELS, saved)
     assert beside.identity() == CreateBatch(classifier="mine").identity()
     task = SaveClassifier.model_validate({"name": "mine", "labels": LABELS, name: None}).task()
     assert (task.mode, task.threshold) == ("single", 0.3)
@@ -204,7 +204,7 @@ def test_what_changes_nothing_makes_no_other_request() -> None:
 )
 def test_requests_for_the_same_job_are_the_same_however_they_say_it(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = (CreateBatch.model_validate({"labels": LABELS, **fields}) for fields in (one, other))
-    assert first.config() == second.config()
+    assert first.config(MODELS) == second.config(MODELS)
     assert first.identity() == second.identity()
 
 

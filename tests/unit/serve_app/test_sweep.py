@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from pipelines.job import InputVersion, JobConfig, JobRecord, Started, transition
+from pipelines.job import InputVersion, JobConfig, JobRecord
+from pipelines.job_transitions import Started, transition
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.account_turns import AccountTurns
