@@ -32,13 +32,17 @@ def doctor(
             " the stack's own, else the one on this machine."
         ),
     ] = None,
+    wait: Annotated[
+        float, typer.Option(min=1, help="How many seconds to wait for workers that the engines are tried on.")
+    ] = 180,
     as_json: AsJson = False,
 ) -> None:
     """Check the deployment that the settings name: storage, links, clocks, Ray, the registry, the engines, and what the
     nodes that classify may do in the storage.
 
     Settings are read from --config, else from the environment (LABELWORKS_…), else from the stack that runs in the data
-    folder. Exit code 1 when something is to be fixed.
+    folder. Exit code 1 when something is to be fixed; what cannot be tried while the cluster has no worker is told, and
+    does not count.
     """
     # What the embedded stack and cluster.yaml run with; Ray reads it when it is imported.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -57,23 +61,25 @@ def doctor(
     findings = []
     examinations = [examine_storage(settings), examine_tokenizers(settings)]
     if ray_address != "none":
-        examinations.append(examine_cluster(settings, ray_address or operator_ray_address(data)))
+        examinations.append(examine_cluster(settings, ray_address or operator_ray_address(data), wait))
     for examination in examinations:
         for finding in examination:
             findings.append(finding)
             if not as_json:
                 _show(finding)
-    bad = sum(not finding.ok for finding in findings)
+    bad = sum(finding.ok is False for finding in findings)
+    untried = sum(finding.ok is None for finding in findings)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        console.print(f"{bad} to fix" if bad else "All is well.")
+        verdict = f"{bad} to fix" if bad else "Nothing to fix" if untried else "All is well."
+        console.print(f"{verdict}, {untried} not tried" if untried else verdict)
     if bad:
         raise typer.Exit(EXIT_ERROR)
 
 
 def _show(finding: Finding) -> None:
-    mark = "[green]ok [/]" if finding.ok else "[red]fix[/]"
+    mark = {True: "[green]ok [/]", False: "[red]fix[/]", None: "[yellow]?  [/]"}[finding.ok]
     console.print(f"{mark} {escape(finding.check)}: {escape(finding.found)}", soft_wrap=True)
     if finding.advice:
         console.print(f"    → {escape(finding.advice)}", soft_wrap=True)

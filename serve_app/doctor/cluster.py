@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -16,7 +16,8 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from pipelines.engines import classifier_resources, runs_on_gpu
 from pipelines.settings import Settings
 from serve_app.doctor.finding import Finding
-from serve_app.doctor.models import examine_engine
+from serve_app.doctor.models import examine_engine, examine_engine_when_taken
+from serve_app.doctor.nodes import classifying
 from serve_app.doctor.versions import examine_versions
 from serve_app.doctor.workers import examine_workers
 from serve_app.driver_pool import classifier_slots
@@ -26,11 +27,14 @@ from serve_app.placement import ACTOR_NAME, HEAD_RESOURCES, NAMESPACE
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 _NODE_SECONDS = 180.0
+_ON_A_NODE = "on a node"
 _ON_HEAD = "on the head, which answers previews"
 
 
-def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
-    """Connects to the cluster at ``address`` (``auto``: the one of this machine) and leaves it as it was."""
+def examine_cluster(settings: Settings, address: str, wait_seconds: float) -> Iterator[Finding]:
+    """Connects to the cluster at ``address`` (``auto``: the one of this machine) and leaves it as it was; waits so many
+    seconds, once, for nodes that take the engines.
+    """
     # As the service does, which gives the nodes that classify no more than they need.
     settings = settings.without_admin_key
     try:
@@ -48,13 +52,14 @@ def examine_cluster(settings: Settings, address: str) -> Iterator[Finding]:
     try:
         yield examine_room(settings, [node["Resources"] for node in _living_nodes()])
         yield _registry()
-        for model in settings.models:
-            yield _engine_on_a_node(settings, model)
+        yield from _engines_on_nodes(settings, wait_seconds)
         # The engines may have brought nodes up.
         nodes = _living_nodes()
         for model in settings.models:
-            # On a single node this would repeat the above, unless jobs use its GPU and previews its CPU.
-            if not settings.preview_gpus and (len(nodes) > 1 or runs_on_gpu(settings, model)):
+            # The only node that classifies has been tried, but for an engine that it runs on its GPU and previews on
+            # its CPU.
+            alone = len(nodes) == 1 and classifying(nodes)
+            if not settings.preview_gpus and (not alone or runs_on_gpu(settings, model)):
                 yield _engine_on_head(settings, model)
         yield from examine_versions(settings, nodes)
         yield from examine_workers(settings, nodes)
@@ -84,7 +89,7 @@ def examine_room(settings: Settings, nodes: Sequence[Mapping[str, float]]) -> Fi
     if each > most:
         return Finding(
             "Ray",
-            False,
+            False if most else None,
             f"{found}; a classifier of {settings.default_model} asks for {each:g} {kind}, and no node has more than"
             f" {most:g}",
             "An autoscaler may still add such a node once a job or the check of the engine asks for it: run this again"
@@ -125,36 +130,65 @@ def _registry() -> Finding:
     return Finding("job registry", True, f"answers (epoch {epoch})")
 
 
-def _engine_on_a_node(settings: Settings, model: str) -> Finding:
-    late = Finding(
+def _engines_on_nodes(settings: Settings, wait_seconds: float) -> Iterator[Finding]:
+    """All engines are asked for at once, so that they wait for nodes together."""
+    task = ray.remote(examine_engine_when_taken)
+    asked: dict[str, Any] = {
+        model: task.options(num_returns="streaming", max_retries=0, **classifier_resources(settings, model)).remote(
+            settings, model, _ON_A_NODE
+        )
+        for model in settings.models
+    }
+    ready, waiting = ray.wait([*asked.values()], num_returns=len(asked), timeout=wait_seconds)
+    for examination in waiting:
+        ray.cancel(examination, force=True)
+    taken: list[Any] = list(ready)
+    ends = [examination.completed() for examination in taken]
+    ended = ray.wait(ends, num_returns=len(ends), timeout=_NODE_SECONDS)[0] if ends else []
+    for model, examination in asked.items():
+        if examination not in taken:
+            yield _untried(model, wait_seconds)
+        elif examination.completed() in ended:
+            yield _answer(model, _ON_A_NODE, examination)
+        else:
+            ray.cancel(examination, force=True)
+            yield _late(model, _ON_A_NODE, "the node's")
+
+
+def _untried(model: str, wait_seconds: float) -> Finding:
+    return Finding(
         f"engine {model}",
-        False,
-        f"no node took a classifier within {_NODE_SECONDS:.0f} s",
-        "All classifiers may be busy; a node that comes on demand may not be there yet: run this again when"
-        " `ray status` shows it. Or no node offers what one asks for: compare classifier_cpus and classifier_gpus.",
+        None,
+        f"not tried on a node: none came, or had room for a classifier, within {wait_seconds:g} s",
+        "That is usual where workers come on demand, which takes minutes, and while jobs hold all classifiers: run this"
+        " again when `ray status` shows a worker with room, as after a job, or let it wait longer (--wait SECONDS). If"
+        " no worker ever takes it, compare classifier_cpus and classifier_gpus with what workers offer.",
     )
-    return _engine(settings, model, "on a node", classifier_resources(settings, model), late, for_jobs=True)
 
 
 def _engine_on_head(settings: Settings, model: str) -> Finding:
-    late = Finding(
-        f"engine {model}",
-        False,
-        f"{_ON_HEAD}: not ready within {_NODE_SECONDS:.0f} s",
-        "Its weights may still be downloading: look at the head's logs, and run this again.",
-    )
-    return _engine(settings, model, _ON_HEAD, {"num_cpus": 0, "resources": HEAD_RESOURCES}, late, for_jobs=False)
+    task = ray.remote(examine_engine).options(max_retries=0, num_cpus=0, resources=HEAD_RESOURCES)
+    examination = task.remote(settings, model, _ON_HEAD, False)
+    if not ray.wait([examination], timeout=_NODE_SECONDS)[0]:
+        ray.cancel(examination, force=True)
+        return _late(model, _ON_HEAD, "the head's")
+    return _answer(model, _ON_HEAD, [examination])
 
 
-def _engine(
-    settings: Settings, model: str, where: str, needs: Mapping[str, Any], late: Finding, *, for_jobs: bool
-) -> Finding:
-    found = ray.remote(examine_engine).options(max_retries=0, **needs).remote(settings, model, where, for_jobs)
+def _answer(model: str, where: str, answers: Iterable[Any]) -> Finding:
+    """The last of them, once they are there."""
     try:
-        finding: Finding = ray.get(found, timeout=_NODE_SECONDS)
-    except GetTimeoutError:
-        ray.cancel(found, force=True)
-        return late
+        *_, finding = (ray.get(answer) for answer in answers)
     except RayError as error:
         return Finding(f"engine {model}", False, f"{where}: {error}", "Look at the node's logs.")
-    return finding
+    found: Finding = finding
+    return found
+
+
+def _late(model: str, where: str, whose: str) -> Finding:
+    return Finding(
+        f"engine {model}",
+        False,
+        f"{where}: not ready within {_NODE_SECONDS:.0f} s",
+        f"Its weights may still be downloading: look at {whose} logs, and run this again.",
+    )

@@ -24,6 +24,12 @@ def examine_tokenizers(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"tokenizer of {model}", True, "counts tokens on this machine")
 
 
+def examine_engine_when_taken(settings: Settings, model: str, where: str) -> Iterator[Finding | None]:
+    """As a task that waits for a node: None as soon as one has taken it, then what a job's classifier finds there."""
+    yield None
+    yield examine_engine(settings, model, where, for_jobs=True)
+
+
 def examine_engine(settings: Settings, model: str, where: str, for_jobs: bool) -> Finding:
     """Load an engine here and classify a text with it; ``for_jobs``: on a GPU where jobs are given one."""
     try:

@@ -29,7 +29,7 @@ def examine_workers(settings: Settings, nodes: Sequence[Mapping[str, Any]]) -> I
     if not workers:
         yield Finding(
             "storage on workers",
-            False,
+            None,
             "not tried: there is no node now that offers CPUs or GPUs",
             "A node that comes on demand may not be there yet: run this again when `ray status` shows it.",
         )
