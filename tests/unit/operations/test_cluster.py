@@ -94,6 +94,8 @@ def test_the_security_group_is_one_that_the_readme_makes_since_the_launcher_open
         shlex.split(line, comments=True) for line in readme.splitlines() if line.startswith("allow --protocol tcp")
     ]
     assert [rule[rule.index("--port") + 1] for rule in opened] == ["22", "8000"]
+    # The API is open to the load balancer's group, not to addresses.
+    assert "--cidr" not in opened[1]
     assert "0.0.0.0/0" not in readme
 
 
