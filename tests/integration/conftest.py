@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import KIB, MIB
+from pipelines.object_store import ObjectStore
+from pipelines.settings import KIB, MIB, Settings
+from serve_app.embedded.gateway import S3Gateway
+from serve_app.embedded.ports import free_port
+from tests.integration.local_nodes import LocalNodes
 from tests.integration.service import RunningStack
 
 
@@ -30,3 +34,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 @pytest.fixture
 def data_folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNodes]:
+    """Where a file's tests start a cluster by an operator's commands."""
+    local = LocalNodes(tmp_path_factory.mktemp("home"))
+    try:
+        yield local
+    finally:
+        local.stop()
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The bucket of such a cluster, at a server of its own."""
+    folder = tmp_path_factory.mktemp("s3")
+    with S3Gateway(folder, port=free_port(), access_key="cluster", secret_key="cluster-secret") as gateway:
+        settings = Settings(
+            s3_endpoint=gateway.endpoint,
+            s3_access_key="cluster",
+            s3_secret_key="cluster-secret",  # type: ignore[arg-type]
+        )
+        ObjectStore(settings).ensure_bucket()
+        yield settings

@@ -17,9 +17,8 @@ from pipelines import exceptions, layout
 from pipelines.ndjson import ErrorCode
 from serve_app import exceptions as refusals
 from serve_app.errors import _HTTP_CODES, error_response
-from tests.unit.operations.cluster_files import ROOT
-
-README = (ROOT / "README.md").read_text()
+from tests.unit.operations.cluster_files import ROOT, cluster
+from tests.unit.operations.readme import README, shell_blocks
 
 
 def json_option(option: str) -> dict[str, Any]:
@@ -97,3 +96,22 @@ def test_fuzzing_and_soaking_take_the_minutes_that_the_readme_says_and_those_tha
     assert planned() == minutes
     assert planned("MINUTES=3") == "3"
     assert planned(MINUTES="4") == "4"
+
+
+def test_machines_of_ones_own_start_ray_as_those_of_cluster_yaml_do() -> None:
+    def variables(text: str) -> dict[str, str]:
+        return dict(re.findall(r"\b((?:RAY|MALLOC)_\w+)=(\S+)", text))
+
+    def options(text: str) -> set[str]:
+        (line,) = re.findall(r"\bray start (.+)", text.replace("\\\n", ""))
+        return set(shlex.split(line, comments=True))
+
+    everywhere, head, worker, _ = shell_blocks("### On machines of your own")
+    _, clusters_head, _ = cluster()["head_start_ray_commands"]
+    _, clusters_worker = cluster()["worker_start_ray_commands"]
+
+    assert variables(everywhere) == variables(clusters_head) | variables(clusters_worker)
+    assert options(head) - {"--num-cpus=0"} == options(clusters_head) - {
+        "--autoscaling-config=~/ray_bootstrap_config.yaml"
+    }
+    assert options(worker.replace("HEAD:", "$RAY_HEAD_IP:")) == options(clusters_worker)
