@@ -31,9 +31,9 @@ from typing import Any
 from benchmarks.random_models import ENGINES, SHAPES, save_random_model
 from benchmarks.texts import generated
 from models.engines import minilm
-from models.engines.torch_device import TorchDevice
-from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.lookahead import Waits
+from models.on_torch.device import TorchDevice
+from models.on_torch.text_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.processors import usable_processors
 from models.registry import load_engine, load_token_counter
 from models.task import ClassificationTask

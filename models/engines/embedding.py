@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from models.embedding_classifier import EmbeddingClassifier
-from models.engines.torch_device import TorchDevice, choose_device
-from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
+from models.on_torch.device import TorchDevice, choose_device
+from models.on_torch.text_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.protocol import Counts, EngineInfo, OnBatch, Vectors
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer

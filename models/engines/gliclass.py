@@ -21,10 +21,10 @@ import numpy as np
 
 from models.calibration import sigmoid, single_probabilities
 from models.decision import decide
-from models.engines.torch_device import TorchDevice, choose_device
-from models.engines.torch_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
+from models.on_torch.device import TorchDevice, choose_device
+from models.on_torch.text_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.protocol import Counts, EngineInfo, OnBatch
 from models.task import MOST_EXAMPLES, ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, TokenIds, portions

@@ -21,14 +21,14 @@ import numpy as np
 
 from models.calibration import sigmoid, single_probabilities
 from models.decision import decide
-from models.engines.llm_tokens import PromptTokenizer, PromptTokens
-from models.engines.llm_transformers import TransformersScorer
-from models.engines.llm_vllm import VllmScorer
-from models.engines.torch_device import choose_device
-from models.engines.torch_stream import Answers
 from models.exceptions import ModelUnavailable
-from models.label_prompt import is_choice
+from models.llm.label_prompt import is_choice
+from models.llm.prompt_tokens import PromptTokenizer, PromptTokens
+from models.llm.transformers_scorer import TransformersScorer
+from models.llm.vllm_scorer import VllmScorer
 from models.lookahead import Waits
+from models.on_torch.device import choose_device
+from models.on_torch.text_stream import Answers
 from models.protocol import Counts, EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions

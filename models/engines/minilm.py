@@ -18,12 +18,12 @@ from safetensors import safe_open
 
 from models.adaptation import Adaptation, AdaptedEncoder
 from models.batching import PackedShapes
+from models.bert.layers import Array, BertShape
+from models.bert.minilm_reference import MiniLmReference
+from models.bert.openvino_graph import build_graph
+from models.bert.openvino_runner import Arithmetic, OpenVinoRunner
 from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.embedding_classifier import EmbeddingClassifier
-from models.engines.bert_graph import build_graph
-from models.engines.bert_layers import Array, BertShape
-from models.engines.minilm_reference import MiniLmReference
-from models.engines.openvino_runner import Arithmetic, OpenVinoRunner
 from models.exceptions import EngineSelfCheckFailed
 from models.processors import usable_processors
 from models.protocol import Encoder, EngineInfo
@@ -148,8 +148,8 @@ def build_runner(
     streams = min(threads, MOST_STREAMS)
     if precision == "int8" and instructions == "AVX2":
         # Only CPUs without int8 instructions need these two packages, which take half a second to import.
-        from models.engines.bert_onnx import build_model
-        from models.engines.onnx_runner import OnnxRunner
+        from models.bert.onnx_graph import build_model
+        from models.bert.onnx_runner import OnnxRunner
 
         return OnnxRunner(build_model(weights, SHAPE, reference.inputs), SHAPE.hidden, threads, streams)
     graph = build_graph(weights, SHAPE, reference.inputs if precision == "int8" else None)

@@ -17,10 +17,10 @@ import numpy as np
 
 from models.calibration import Floats, sigmoid, single_probabilities
 from models.decision import decide
-from models.engines.torch_device import TorchDevice, choose_device
-from models.engines.torch_stream import Buckets, RowBatch, TextStream
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
+from models.on_torch.device import TorchDevice, choose_device
+from models.on_torch.text_stream import Buckets, RowBatch, TextStream
 from models.protocol import EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions

@@ -8,8 +8,8 @@ import torch
 from transformers import LlamaForCausalLM
 
 from models.engines.llm import Llm, load, load_token_counter
-from models.engines.llm_tokens import PromptTokenizer, PromptTokens
 from models.exceptions import ModelError, ModelUnavailable
+from models.llm.prompt_tokens import PromptTokenizer, PromptTokens
 from models.task import ClassificationTask
 from tests.extras.confidences import confidences
 from tests.extras.tiny_llm import save_tiny_llm

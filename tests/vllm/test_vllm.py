@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.engines.llm_tokens import PromptTokenizer
-from models.engines.llm_transformers import TransformersScorer
-from models.engines.llm_vllm import VllmScorer
-from models.engines.torch_device import TorchDevice
+from models.llm.prompt_tokens import PromptTokenizer
+from models.llm.transformers_scorer import TransformersScorer
+from models.llm.vllm_scorer import VllmScorer
+from models.on_torch.device import TorchDevice
 from models.task import ClassificationTask
 from tests.extras.tiny_llm import save_tiny_llm
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from models.engines.llm_tokens import PromptTokens
-from models.engines.llm_vllm import MOST_CHOICES, requests
-from models.label_prompt import DETAILS, Detail, choice_ids, choice_prompt, yes_no_prompt
+from models.llm.label_prompt import DETAILS, Detail, choice_ids, choice_prompt, yes_no_prompt
+from models.llm.prompt_tokens import PromptTokens
+from models.llm.vllm_scorer import MOST_CHOICES, requests
 from models.task import ClassificationTask
 
 TASK = ClassificationTask(

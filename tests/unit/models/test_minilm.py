@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.adaptation import Adaptation
+from models.bert.minilm_reference import MiniLmReference
 from models.cpu_instructions import Int8Instructions, int8_instructions
 from models.engines.minilm import (
     LEAST_COSINE,
@@ -22,7 +23,6 @@ from models.engines.minilm import (
     read_weights,
     usable_precisions,
 )
-from models.engines.minilm_reference import MiniLmReference
 from models.exceptions import EngineSelfCheckFailed
 from models.registry import engine_arithmetic
 from models.scoring_prompts import unit

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.engines.token_stream import TokenStream, stream
+from models.bert.token_stream import TokenStream, stream
 from models.window_encoder import PaddedBatch
 
 lengths_and_width = st.lists(st.integers(1, 40), min_size=1, max_size=30).flatmap(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from models.engines.weight_steps import in_steps, in_steps_for_pairs
+from models.bert.weight_steps import in_steps, in_steps_for_pairs
 
 WEIGHTS = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(-4, 4, width=32))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.exceptions import ModelUnavailable, UnknownEngine
-from models.registry import engine_names, load_engine, load_token_counter
+from models.registry import engine_module_file, engine_names, load_engine, load_token_counter
 from models.weights import HubName, PublishedWeights, locate, model_folder
 
 PUBLISHED = PublishedWeights(
@@ -99,6 +99,12 @@ def test_files_of_the_hub_are_verified_too(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_default_engine_comes_first() -> None:
     assert engine_names()[:2] == ("minilm", "static")
+
+
+def test_every_file_beside_the_engines_is_an_engine_that_is_listed() -> None:
+    listed = {engine_module_file(name) for name in engine_names()}
+    (folder,) = {path.parent for path in listed}
+    assert {*folder.glob("*.py")} - {folder / "__init__.py"} == listed
 
 
 @pytest.mark.parametrize("load", [load_engine, load_token_counter])

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as op
 
-from models.engines.bert_layers import (
+from models.bert.layers import (
     Array,
     BertShape,
     LinearInput,
@@ -20,7 +20,7 @@ from models.engines.bert_layers import (
     place_embeddings,
     with_copies,
 )
-from models.engines.weight_steps import in_steps
+from models.bert.weight_steps import in_steps
 
 
 def build_graph(

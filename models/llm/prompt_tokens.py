@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.engines.torch_stream import special_tokens
 from models.exceptions import ModelError, ModelUnavailable
-from models.label_prompt import (
+from models.llm.label_prompt import (
     DETAILS,
     YES_NO,
     Detail,
@@ -18,6 +17,7 @@ from models.label_prompt import (
     is_choice,
     yes_no_prompt,
 )
+from models.on_torch.text_stream import special_tokens
 from models.task import ClassificationTask
 from models.tokenization import TextTokenizer
 from models.weights import tokenizer_file

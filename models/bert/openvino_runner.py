@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import openvino as ov
 
-from models.engines.token_stream import TokenStream, stream
+from models.bert.token_stream import TokenStream, stream
 from models.protocol import Vectors
 from models.window_encoder import PaddedBatch
 
@@ -20,7 +20,7 @@ QUANTUM = 64
 
 
 class OpenVinoRunner:
-    """A BatchRunner over a graph with the inputs of ``bert_graph``.
+    """A BatchRunner over a graph with the inputs of ``openvino_graph``.
 
     Each of the ``streams`` works on a batch of its own; OpenVINO gives it as many of the ``threads`` as go evenly, so
     that some stay idle where their number is no multiple of the streams'.

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.engines.llm_tokens import PromptTokens
-from models.engines.torch_device import TorchDevice
-from models.engines.torch_stream import Answers, Buckets, RowBatch, TextStream
 from models.exceptions import ModelUnavailable
+from models.llm.prompt_tokens import PromptTokens
 from models.lookahead import Waits
+from models.on_torch.device import TorchDevice
+from models.on_torch.text_stream import Answers, Buckets, RowBatch, TextStream
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer
 from models.weights import tokenizer_file

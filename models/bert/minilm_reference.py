@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from models.engines.bert_layers import LinearInput
+from models.bert.layers import LinearInput
 from models.protocol import Vectors
 
 FILE = "minilm_reference.json"
@@ -25,8 +25,8 @@ class MiniLmReference:
 
     @classmethod
     def read(cls) -> MiniLmReference:
-        """The file beside this module, which ``python -m models.engines.calibrate_minilm`` writes."""
-        return cls.from_json(files("models.engines").joinpath(FILE).read_text())
+        """The file beside this module, which ``python -m benchmarks.calibrate_minilm`` writes."""
+        return cls.from_json(files("models.bert").joinpath(FILE).read_text())
 
     @classmethod
     def from_json(cls, content: str) -> MiniLmReference:

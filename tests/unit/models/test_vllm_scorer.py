@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from models.engines.llm_vllm import WINDOW, VllmScorer, model_window
 from models.exceptions import ModelUnavailable
+from models.llm.vllm_scorer import WINDOW, VllmScorer, model_window
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from models.engines.torch_device import TorchDevice
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits, ahead
+from models.on_torch.device import TorchDevice
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer, TokenIds, Windows, cut_windows, portions
 from models.window_encoder import SpecialTokens

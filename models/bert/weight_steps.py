@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.engines.bert_layers import Array
+from models.bert.layers import Array
 
 MOST = 127
 MOST_OF_A_PAIR = 128

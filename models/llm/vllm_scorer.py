@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from models.engines.llm_tokens import PromptTokens
-from models.engines.torch_stream import Answers
 from models.exceptions import ModelUnavailable
+from models.llm.prompt_tokens import PromptTokens
 from models.lookahead import Waits, ahead
+from models.on_torch.text_stream import Answers
 from models.protocol import Counts, OnBatch
 from models.tokenization import TextTokenizer, Windows, cut_windows, portions
 from models.weights import tokenizer_file

@@ -1,6 +1,6 @@
-"""Measures the activations of all-MiniLM-L6-v2 and writes ``minilm_reference.json`` beside this file.
+"""Measures the activations of all-MiniLM-L6-v2 and writes models/bert/minilm_reference.json.
 
-Run as ``python -m models.engines.calibrate_minilm``; takes a few minutes. The texts are the docstrings of
+Run as ``python -m benchmarks.calibrate_minilm``; takes a few minutes. The texts are the docstrings of
 Python's standard library (of whatever Python runs this), the phrases below and random tokens, so every part
 of the vocabulary has its share; only numbers measured on them are stored, and the phrases.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from models.engines.bert_graph import build_observed_graph
-from models.engines.bert_layers import Array, LinearInput, linear_names, linear_weight
+from models.bert.layers import Array, LinearInput, linear_names, linear_weight
+from models.bert.minilm_reference import FILE, MiniLmReference
+from models.bert.openvino_graph import build_observed_graph
+from models.bert.token_stream import stream
 from models.engines.minilm import SHAPE, SPECIAL, WEIGHTS, WINDOW, read_weights
-from models.engines.minilm_reference import FILE, MiniLmReference
-from models.engines.token_stream import stream
 from models.tokenization import TextTokenizer, TokenIds
 from models.weights import locate
 from models.window_encoder import PaddedBatch
@@ -97,7 +97,7 @@ def main() -> None:
             largest[name] = np.maximum(largest.get(name, seen), seen)
     inputs = {name: _linear_input(name, largest[name], linear_weight(weights, name)) for name in names}
     vectors = [compiled(_alone(ids))[0][0] for ids in _phrases(tokenizer)]
-    target = Path(__file__).with_name(FILE)
+    target = Path(__file__).parents[1] / "models" / "bert" / FILE
     target.write_text(MiniLmReference(inputs, PHRASES, np.stack(vectors)).to_json())
     print(f"wrote {target}")
 

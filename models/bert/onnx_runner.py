@@ -11,14 +11,14 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as MissingKernel
 
-from models.engines.bert_onnx import OnnxModel
-from models.engines.token_stream import stream
+from models.bert.onnx_graph import OnnxModel
+from models.bert.token_stream import stream
 from models.protocol import Vectors
 from models.window_encoder import PaddedBatch
 
 
 class OnnxRunner:
-    """A BatchRunner over a model of ``bert_onnx``.
+    """A BatchRunner over a model of ``onnx_graph``.
 
     Each of the ``streams`` works on a batch of its own, on a thread of its own; they share what is left of ``threads``.
     Raises RuntimeError where this ONNX Runtime lacks an operator of the model.

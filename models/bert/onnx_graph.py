@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.engines.bert_layers import (
+from models.bert.layers import (
     Array,
     BertShape,
     LinearInput,
@@ -25,7 +25,7 @@ from models.engines.bert_layers import (
     place_embeddings,
     with_copies,
 )
-from models.engines.weight_steps import in_steps_for_pairs
+from models.bert.weight_steps import in_steps_for_pairs
 
 INPUTS = {"ids": 1, "positions": 1, "cells": 1, "grid": 2, "lengths": 1}
 """The graph's inputs, in the order of a TokenStream's arrays, and their ranks."""
@@ -47,7 +47,7 @@ class OnnxModel(NamedTuple):
 
 
 def build_model(weights: Mapping[str, Array], shape: BertShape, inputs: Mapping[str, LinearInput]) -> OnnxModel:
-    """For ONNX Runtime; output as of ``bert_graph.build_graph``: (rows, hidden), of unit length.
+    """For ONNX Runtime; output as of ``openvino_graph.build_graph``: (rows, hidden), of unit length.
 
     ``inputs`` has one entry for each of ``linear_names``.
     """

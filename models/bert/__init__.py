@@ -1,0 +1,1 @@
+"""A BERT sentence encoder on the CPU, without torch: ``minilm`` is one."""

@@ -1,0 +1,1 @@
+"""What engines that run models through torch have in common."""
