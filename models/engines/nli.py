@@ -9,7 +9,7 @@ the extra ``nli``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from models.decision import decide
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
 from models.on_torch.device import TorchDevice, choose_device
-from models.on_torch.text_stream import Buckets, RowBatch, TextStream
+from models.on_torch.text_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.protocol import EngineInfo, OnBatch
 from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, portions
@@ -127,12 +127,7 @@ def hypothesis(task: ClassificationTask, label: str) -> str:
 
 def _around(tokenizer: TextTokenizer, hypothesis: str, model: PairModel) -> SpecialTokens:
     """The pair's tokens with the text's own cut out: the hypothesis is as constant as the special tokens."""
-    inside = tokenizer.ids(["a"])[0].tolist()
-    pair = tokenizer.wrapped_ids("a", hypothesis)
-    before = next(_places(list(pair), inside), None)
-    if before is None:
-        raise ModelUnavailable("The tokenizer changes a text's tokens when it adds special ones; it cannot be used.")
-    special = SpecialTokens(pair[:before], pair[before + len(inside) :], model.padding)
+    special = special_tokens(tokenizer, model.padding, hypothesis)
     room = model.window - LEAST_ROOM - len(special.before)
     return SpecialTokens(special.before, _shortened(special.after, room), model.padding)
 
@@ -140,10 +135,6 @@ def _around(tokenizer: TextTokenizer, hypothesis: str, model: PairModel) -> Spec
 def _shortened(after: tuple[int, ...], room: int) -> tuple[int, ...]:
     """A hypothesis too long for the window loses its end, but not the token that closes it."""
     return after if len(after) <= room else (*after[: room - 1], after[-1])
-
-
-def _places(values: list[int], wanted: list[int]) -> Iterator[int]:
-    return (place for place in range(len(values)) if values[place : place + len(wanted)] == wanted)
 
 
 def _entailment_index(names: dict[int, str]) -> int:

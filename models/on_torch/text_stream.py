@@ -235,9 +235,12 @@ class TextStream:
         return _Staged((ids, lengths, tails), rows, repeats=np.unique(pairs, axis=1).shape[1] < len(rows))
 
 
-def special_tokens(tokenizer: TextTokenizer, padding: int) -> SpecialTokens:
-    """What the tokenizer puts before and after a text, found by giving it one."""
-    around, inside = tokenizer.wrapped_ids("a"), tuple(tokenizer.ids(["a"])[0].tolist())
+def special_tokens(tokenizer: TextTokenizer, padding: int, pair: str | None = None) -> SpecialTokens:
+    """What the tokenizer puts before and after a text, found by giving it one; after it the tokens of ``pair`` too.
+
+    Raises ModelUnavailable where it does not leave the text's own tokens as they are.
+    """
+    around, inside = tokenizer.wrapped_ids("a", pair), tuple(tokenizer.ids(["a"])[0].tolist())
     for start in range(len(around) - len(inside) + 1):
         if around[start : start + len(inside)] == inside:
             return SpecialTokens(around[:start], around[start + len(inside) :], padding)
