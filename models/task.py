@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Literal
 
 Mode = Literal["single", "multi"]
@@ -41,6 +42,13 @@ class ClassificationTask:
         part of DESCRIPTIONS_CHARACTERS where there are many."""
         most = min(DESCRIPTION_CHARACTERS, DESCRIPTIONS_CHARACTERS // max(len(self.descriptions), 1))
         return self.descriptions.get(label, "").strip()[:most]
+
+    def examples_in_turn(self, labels: Sequence[str], each: int | None = None) -> Iterator[tuple[str, str]]:
+        """MOST_EXAMPLES of these labels at most, and ``each`` of a label (None: any number), with their labels: one of
+        each label before the second of any, so that the last ones are not all of one label."""
+        listed = ([(label, text) for text in self.examples.get(label, ())[:each]] for label in labels)
+        in_turn = (example for turn in zip_longest(*listed) for example in turn if example is not None)
+        return islice(in_turn, MOST_EXAMPLES)
 
 
 @dataclass(frozen=True, slots=True)

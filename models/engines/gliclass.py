@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from models.lookahead import Waits
 from models.on_torch.device import TorchDevice, choose_device
 from models.on_torch.text_stream import Buckets, RowBatch, TextStream, special_tokens
 from models.protocol import Counts, EngineInfo, OnBatch
-from models.task import MOST_EXAMPLES, ClassificationTask, Prediction
+from models.task import ClassificationTask, Prediction
 from models.tokenization import TextTokenizer, TokenIds, portions
 from models.weights import model_folder, tokenizer_file
 from models.window_encoder import SpecialTokens
@@ -162,18 +161,11 @@ class GliClass:
             first = end
 
     def _examples(self, task: ClassificationTask, labels: Sequence[str], room: int) -> tuple[int, ...]:
-        """The examples of these labels, one of each before the second of any, as far as there is room."""
+        """The examples of these labels in turn, as far as there is room."""
         if self._marked.id_of(_EXAMPLE) is None:
             return ()
-        most = max((len(task.examples.get(label, ())) for label in labels), default=0)
-        in_turn = (
-            (label, text)
-            for turn in range(most)
-            for label in labels
-            for text in task.examples.get(label, ())[turn : turn + 1]
-        )
         shown: tuple[int, ...] = ()
-        for label, text in islice(in_turn, MOST_EXAMPLES):
+        for label, text in task.examples_in_turn(labels):
             example = self._tokens(text, EXAMPLE_TOKENS, _EXAMPLE)
             example += self._tokens(f" \nLabels:\n {label}", EXAMPLE_TOKENS)
             if len(shown) + len(example) + 1 <= room:

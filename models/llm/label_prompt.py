@@ -85,8 +85,5 @@ def _described(task: ClassificationTask, label: str, detail: Detail) -> str:
 
 
 def _examples(task: ClassificationTask, detail: Detail) -> Iterator[tuple[str, str]]:
-    """One of each label before the second of any, so that the last ones are not all of one label."""
-    for turn in range(detail.examples):
-        for label in task.labels:
-            for text in task.examples.get(label, ())[turn : turn + 1]:
-                yield label, " ".join(text.split())[: detail.characters]
+    for label, text in task.examples_in_turn(task.labels, detail.examples):
+        yield label, " ".join(text.split())[: detail.characters]

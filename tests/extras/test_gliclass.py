@@ -67,7 +67,7 @@ def test_examples_are_put_as_the_package_puts_them(folder: Path, engine: GliClas
 def test_of_too_many_examples_the_first_of_each_label_are_read(
     engine: GliClass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.engines.gliclass.MOST_EXAMPLES", 2)
+    monkeypatch.setattr("models.task.MOST_EXAMPLES", 2)
     many, few = (
         ClassificationTask(TASK.labels, examples={"sport": sport, "war": war}, mode="multi", threshold=0)
         for sport, war in ((("final", "goal", "cup"), ("siege", "peace")), (("final",), ("siege",)))

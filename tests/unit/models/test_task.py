@@ -9,7 +9,7 @@ import pytest
 from models.engines.gliclass import label_text
 from models.engines.nli import hypothesis
 from models.prompts import label_prompts
-from models.task import DESCRIPTION_CHARACTERS, DESCRIPTIONS_CHARACTERS, ClassificationTask
+from models.task import DESCRIPTION_CHARACTERS, DESCRIPTIONS_CHARACTERS, MOST_EXAMPLES, ClassificationTask
 
 Read = Callable[[ClassificationTask], list[str]]
 
@@ -51,3 +51,20 @@ def test_ordinary_descriptions_are_read_whole(read: Read, times: int) -> None:
     many = ClassificationTask(labels, dict.fromkeys(labels, "wxyz " * 199 + "end."))
     assert any("wxyz end." in text for text in read(alone))
     assert sum("wxyz end." in text for text in read(many)) >= 200
+
+
+def test_examples_come_in_turn_of_the_labels_that_have_some_left() -> None:
+    task = ClassificationTask(("a", "b", "c"), examples={"a": ("first", "second", "third"), "c": ("other",)})
+    in_turn = [("a", "first"), ("c", "other"), ("a", "second"), ("a", "third")]
+    assert list(task.examples_in_turn(task.labels)) == in_turn
+    assert list(task.examples_in_turn(task.labels, 2)) == in_turn[:3]
+    assert list(task.examples_in_turn(task.labels, 0)) == []
+    assert list(task.examples_in_turn(("b", "c"))) == [("c", "other")]
+
+
+def test_of_too_many_examples_every_label_keeps_some() -> None:
+    many = ("same",) * MOST_EXAMPLES
+    task = ClassificationTask(("a", "b"), examples={"a": many, "b": ("first", "second")})
+    read = list(task.examples_in_turn(task.labels))
+    assert len(read) == MOST_EXAMPLES
+    assert read[1::2][:2] == [("b", "first"), ("b", "second")]
