@@ -50,6 +50,11 @@ def calibration(engine: str, kind: Kind) -> Calibration:
     return Calibration(entry["single"][kind], tuple(entry["multi"][kind]), tuple(entry["detection"][kind]))
 
 
+def label_probabilities(task: ClassificationTask, logits: Floats) -> Floats:
+    """Of log-odds (texts, labels) that need no calibration: rows sum to 1 where one of several labels is asked for."""
+    return single_probabilities(logits) if task.is_choice else sigmoid(logits)
+
+
 def single_probabilities(logits: Floats) -> Floats:
     """Softmax over the labels; rows sum to 1."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

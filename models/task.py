@@ -37,6 +37,11 @@ class ClassificationTask:
     mode: Mode = DEFAULT_MODE
     threshold: float = DEFAULT_THRESHOLD
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether one of several labels is asked for, rather than yes or no to each."""
+        return self.mode == "single" and len(self.labels) > 1
+
     def description(self, label: str) -> str:
         """What is read of the label's description, "" where it has none: its first DESCRIPTION_CHARACTERS, or an equal
         part of DESCRIPTIONS_CHARACTERS where there are many."""

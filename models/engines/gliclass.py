@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from models.calibration import sigmoid, single_probabilities
+from models.calibration import label_probabilities
 from models.decision import decide
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
@@ -112,9 +112,7 @@ class GliClassifier:
             logits = np.concatenate(
                 [answers[:, place, : group.end - group.first] for place, group in enumerate(self._groups)], axis=1
             ).astype(np.float64)
-            alone = self._task.mode == "multi" or len(self._task.labels) == 1
-            chances = sigmoid(logits) if alone else single_probabilities(logits)
-            predictions.extend(decide(self._task, chances, tokens))
+            predictions.extend(decide(self._task, label_probabilities(self._task, logits), tokens))
         return predictions
 
 

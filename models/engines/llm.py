@@ -19,10 +19,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from models.calibration import sigmoid, single_probabilities
+from models.calibration import label_probabilities
 from models.decision import decide
 from models.exceptions import ModelUnavailable
-from models.llm.label_prompt import is_choice
 from models.llm.prompt_tokens import PromptTokenizer, PromptTokens
 from models.llm.transformers_scorer import TransformersScorer
 from models.llm.vllm_scorer import VllmScorer
@@ -76,11 +75,8 @@ class LlmClassifier:
         for portion in portions(texts, CHARACTERS_AT_ONCE, TEXTS_AT_ONCE):
             answers, tokens = self._reader.log_probabilities(portion, on_batch)
             read = answers.astype(np.float64)
-            if is_choice(self._task):
-                chances = single_probabilities(read[:, 0])
-            else:
-                chances = sigmoid(read[:, :, 0] - read[:, :, 1])
-            predictions.extend(decide(self._task, chances, tokens))
+            logits = read[:, 0] if self._task.is_choice else read[:, :, 0] - read[:, :, 1]
+            predictions.extend(decide(self._task, label_probabilities(self._task, logits), tokens))
         return predictions
 
 

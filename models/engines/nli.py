@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.calibration import Floats, sigmoid, single_probabilities
+from models.calibration import label_probabilities
 from models.decision import decide
 from models.exceptions import ModelUnavailable
 from models.lookahead import Waits
@@ -79,12 +79,9 @@ class NliClassifier:
         predictions: list[Prediction] = []
         for portion in portions(texts, CHARACTERS_AT_ONCE, TEXTS_AT_ONCE):
             answers, tokens = self._stream.read(portion, self._questions, on_batch)
-            predictions.extend(decide(self._task, self._probabilities(answers[:, :, 0].astype(np.float64)), tokens))
+            log_odds = answers[:, :, 0].astype(np.float64)
+            predictions.extend(decide(self._task, label_probabilities(self._task, log_odds), tokens))
         return predictions
-
-    def _probabilities(self, log_odds: Floats) -> Floats:
-        alone = self._task.mode == "multi" or len(self._task.labels) == 1
-        return sigmoid(log_odds) if alone else single_probabilities(log_odds)
 
 
 class Nli:

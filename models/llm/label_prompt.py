@@ -49,11 +49,6 @@ def choice_ids() -> Iterator[str]:
     return chain(letters, map("".join, product(letters, repeat=2)), map(str, range(1, 1_000)))
 
 
-def is_choice(task: ClassificationTask) -> bool:
-    """Whether one of several labels is asked for, rather than yes or no to each."""
-    return task.mode == "single" and len(task.labels) > 1
-
-
 def choice_prompt(task: ClassificationTask, ids: tuple[str, ...], detail: Detail) -> LabelPrompt:
     """The labels under their ids; ``ids`` are as many as the labels."""
     source = task.source_type or "text"

@@ -14,7 +14,6 @@ from models.llm.label_prompt import (
     LabelPrompt,
     choice_ids,
     choice_prompt,
-    is_choice,
     yes_no_prompt,
 )
 from models.on_torch.text_stream import special_tokens
@@ -67,7 +66,7 @@ class PromptTokenizer:
         )
 
     def _tokens(self, task: ClassificationTask, detail: Detail) -> PromptTokens:
-        if is_choice(task):
+        if task.is_choice:
             draft = choice_prompt(task, tuple(["A"] * len(task.labels)), detail)
             _, question = self._around(draft, 0)
             return self._encoded(choice_prompt(task, self._ids(question, len(task.labels)), detail))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,6 +14,7 @@ from models.calibration import (
     LIKE,
     Kind,
     calibration,
+    label_probabilities,
     multi_probabilities,
     request_kind,
     sigmoid,
@@ -56,6 +59,13 @@ def test_shares_of_any_log_odds_sum_to_one(logits: npt.NDArray[np.float64]) -> N
     shares = single_probabilities(logits)
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(logits)))
     assert (shares[np.arange(len(logits)), logits.argmax(axis=1)] == shares.max(axis=1)).all()
+
+
+def test_labels_share_the_probability_only_where_one_of_several_is_asked_for() -> None:
+    even = np.zeros((1, 3))
+    assert label_probabilities(TASK, even)[0] == pytest.approx([1 / 3] * 3)
+    assert label_probabilities(replace(TASK, mode="multi"), even)[0] == pytest.approx([0.5] * 3)
+    assert label_probabilities(ClassificationTask(("a",)), even[:, :1])[0] == pytest.approx([0.5])
 
 
 @given(SCORES)
