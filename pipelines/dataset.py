@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -129,6 +130,8 @@ class ClassifierActor:
         log_fields: Fields,
     ) -> None:
         configure_logging(settings, log_fields)
+        # While the engine is loaded: the first shard would wait for it.
+        threading.Thread(target=store.connect, name="connect", daemon=True).start()
         self._store = store
         self._paths = job.paths
         self._origin = origin
