@@ -55,11 +55,11 @@ class Retention:
 
 
 def is_expired(job: JobRecord, now: datetime, retention: timedelta, has_upload: bool) -> bool:
-    """A pending job without its file goes at ``expires_at``, one with it as late as an ended job would."""
+    """No job goes before its ``expires_at``, and a pending one with its file no sooner than an ended job would."""
     if job.status == "processing" or job.expires_at is None:
         return False
     if job.status == "pending" and has_upload:
-        return job.created_at + retention <= now
+        return max(job.expires_at, job.created_at + retention) <= now
     return job.expires_at <= now
 
 

@@ -113,7 +113,7 @@ class BatchStatus(BaseModel):
     model: str = Field(description="Ours: the engine that classifies.")
     classifier: str | None = Field(description="Ours: the version of a saved classifier that was asked for.")
     attempt: int = Field(description="Ours: how often the job was started.")
-    expires_at: datetime | None = Field(description="Ours: when the job and its objects may be removed.")
+    expires_at: datetime | None = Field(description="Ours: the job and its objects are not removed before.")
 
     @classmethod
     def of(cls, job: JobRecord, price_per_million_tokens: float) -> Self:

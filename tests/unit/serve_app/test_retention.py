@@ -65,6 +65,7 @@ def test_looking_for_expired_jobs_reads_no_more_than_a_few_records_ahead() -> No
         ("completed", True, NOW + timedelta(seconds=1), False),
         ("pending", False, NOW, True),
         ("pending", True, NOW, False),
+        ("pending", False, NOW + timedelta(seconds=1), False),
         ("processing", True, None, False),
     ],
 )
@@ -73,3 +74,14 @@ def test_a_job_goes_when_its_time_is_over_but_not_while_it_is_processing_or_may_
 ) -> None:
     job = ended(1, timedelta(days=2), MONTH).model_copy(update={"status": status, "expires_at": expires_at})
     assert is_expired(job, NOW, MONTH, has_upload) is expired
+
+
+@pytest.mark.parametrize("kept_for", [timedelta(hours=24), timedelta(hours=12), MONTH])
+def test_an_uploaded_job_that_was_never_started_is_kept_for_both_times_and_never_goes_before_it_says(
+    kept_for: timedelta,
+) -> None:
+    day = timedelta(days=1)
+    job = ended(1, timedelta(), day).model_copy(update={"status": "pending"})
+    goes_at = NOW + max(day, kept_for)
+    assert not is_expired(job, goes_at - timedelta(microseconds=1), kept_for, has_upload=True)
+    assert is_expired(job, goes_at, kept_for, has_upload=True)
