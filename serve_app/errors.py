@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from pipelines.exceptions import BadRequest, Conflict, LabelworksError, NotFound, StorageUnavailable, Unavailable
-from serve_app.exceptions import BodyTooLarge, BodyTooSlow, KeyUncertain, RequestInvalid, TooManyRequests, Unauthorized
+from serve_app.exceptions import (
+    BodyTooLarge,
+    BodyTooSlow,
+    KeyUncertain,
+    RecordUnreadable,
+    RequestInvalid,
+    TooManyRequests,
+    Unauthorized,
+)
 from serve_app.schemas import ErrorBody
 from serve_app.strict_json import is_json
 from serve_app.task_fields import FieldError
@@ -33,6 +41,7 @@ _STATUS: tuple[tuple[type[LabelworksError], HTTPStatus], ...] = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     # No 503, which asks for the call again: that would make a second key.
     (KeyUncertain, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (RecordUnreadable, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 

@@ -23,6 +23,17 @@ class JobNotFound(NotFound):
     """There is no such job."""
 
 
+class RecordUnreadable(LabelworksError):
+    """The job's record cannot be read. The service's operator finds the reason in its log."""
+
+    @classmethod
+    def of(cls, job_id: str) -> RecordUnreadable:
+        return cls(
+            f"The record of job {job_id} cannot be read. The service's operator finds the reason in its log, by the"
+            " X-Request-ID of this answer. Until the record is mended, the job can only be deleted."
+        )
+
+
 class KeyNotFound(NotFound):
     """There is no such API key."""
 

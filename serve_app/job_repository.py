@@ -27,7 +27,7 @@ from pipelines.layout import (
     read_index_key,
 )
 from pipelines.object_store import ObjectStore
-from serve_app.exceptions import IdempotencyConflict, JobNotFound, RegistrySuperseded
+from serve_app.exceptions import IdempotencyConflict, JobNotFound, RecordUnreadable, RegistrySuperseded
 from serve_app.job_view import JobView
 from serve_app.usage import UsageLedger
 
@@ -122,7 +122,7 @@ class JobRepository:
         self._store.delete(JobPaths(job.account, job.job_id).active_marker)
 
     def load(self, account: str, job_id: str) -> JobRecord:
-        """Raises JobNotFound."""
+        """Raises JobNotFound, or RecordUnreadable where the record makes no sense."""
         return self._load(account, job_id, JobRecord)
 
     def _load(self, account: str, job_id: str, kind: type[Job]) -> Job:
@@ -134,6 +134,9 @@ class JobRepository:
             return kind.model_validate_json(self._store.get(key))
         except ObjectMissing as error:
             raise JobNotFound(f"There is no job {job_id}.") from error
+        except ValidationError as error:
+            logger.exception("the job's record makes no sense and is left alone", extra={"job_id": job_id})
+            raise RecordUnreadable.of(job_id) from error
 
     def newest(self, account: str, limit: int) -> list[str]:
         """Ids of the account's latest jobs, newest first."""
@@ -151,14 +154,22 @@ class JobRepository:
         self.require_claim()
         # It may be deleted before it was settled.
         self._usage.record_job(job)
-        paths = JobPaths(job.account, job.job_id)
+        self._remove(JobPaths(job.account, job.job_id), index_key(job.account, job.job_id, job.created_at))
+
+    def delete_unread(self, account: str, job_id: str) -> None:
+        """The same for a job whose record makes no sense; what it may have used is not counted."""
+        self.require_claim()
+        places = (listed.key for listed in self._store.list(index_prefix(account)))
+        self._remove(JobPaths(account, job_id), *(key for key in places if read_index_key(key).job_id == job_id))
+
+    def _remove(self, paths: JobPaths, *places: str) -> None:
         self._store.abort_multiparts(paths.prefix)
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix) if listed.key != paths.record))
         self._store.delete(paths.record, paths.active_marker)
         # A driver that has just been ended may have written meanwhile.
         self._store.abort_multiparts(paths.prefix)
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix)))
-        self._store.delete(index_key(job.account, job.job_id, job.created_at))
+        self._store.delete(*places)
 
     def load_all(self, names: Iterable[tuple[str, str]], kind: type[Job]) -> Iterator[Job]:
         """The jobs of these (account, job id) pairs, without those that are not there or make no sense.
@@ -169,10 +180,7 @@ class JobRepository:
         def load(name: tuple[str, str]) -> Job | None:
             try:
                 return self._load(*name, kind)
-            except JobNotFound:
-                return None
-            except ValidationError:
-                logger.exception("the job's record makes no sense and is left alone", extra={"job_id": name[1]})
+            except (JobNotFound, RecordUnreadable):
                 return None
 
         remaining = iter(names)

@@ -23,7 +23,7 @@ _SAVE_PROGRESS_SECONDS = 10.0
 
 
 class JobStates:
-    """``load``, ``create``, ``save`` and ``delete`` are for a caller whose account's turn it is; the others are not.
+    """``change``, ``in_run`` and ``advance`` are for anybody; the others are for a caller whose account's turn it is.
 
     Every write raises as BucketClaim.write does. Lives in the registry's event loop.
     """
@@ -45,7 +45,7 @@ class JobStates:
         self._saved_at: defaultdict[str, float] = defaultdict(float)
 
     async def load(self, account: str, job_id: str) -> JobView:
-        """Raises JobNotFound, also for another account's job."""
+        """Raises JobNotFound, also for another account's job, or RecordUnreadable."""
         if job_id not in self._jobs:
             self._remember(await asyncio.to_thread(self._repository.load, account, job_id))
         return self._jobs.of_account(account, job_id)
@@ -65,6 +65,10 @@ class JobStates:
         """For a job that is not processing."""
         await self._claim.write(self._repository.delete, job)
         self._jobs.remove(job.job_id)
+
+    async def delete_unread(self, account: str, job_id: str) -> None:
+        """For a job whose record ``load`` cannot read."""
+        await self._claim.write(self._repository.delete_unread, account, job_id)
 
     async def change(self, job_id: str, run: int, event: Event) -> JobRecord:
         """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""

@@ -34,7 +34,7 @@ from serve_app.account_turns import AccountTurns
 from serve_app.accounts import ApiKey, require_room, revoke_key, store_key
 from serve_app.bucket_claim import BucketClaim
 from serve_app.classifier_repository import ClassifierRepository
-from serve_app.exceptions import AccountBusy, JobNotFound, KeyUncertain
+from serve_app.exceptions import AccountBusy, JobNotFound, KeyUncertain, RecordUnreadable
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.job_states import JobStates
 from serve_app.job_table import JobTable
@@ -184,7 +184,7 @@ class JobRegistry:
         return None
 
     async def get(self, account: str, job_id: str) -> JobView:
-        """Raises JobNotFound, also for another account's job."""
+        """Raises JobNotFound, also for another account's job, or RecordUnreadable."""
         if job_id in self._jobs:
             return self._jobs.of_account(account, job_id)
         # A record that is read while it is being changed must not become what the registry remembers.
@@ -192,12 +192,12 @@ class JobRegistry:
             return await self._states.load(account, job_id)
 
     async def newest(self, account: str, limit: int) -> list[JobView]:
-        """The account's latest jobs, newest first."""
+        """The account's latest jobs, newest first, without those whose record cannot be read."""
         with self._places.place():
             ids = await asyncio.to_thread(self._repository.newest, account, limit)
         found = await asyncio.gather(*(self.get(account, job_id) for job_id in ids), return_exceptions=True)
         for outcome in found:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound | RecordUnreadable):
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, JobView)]
 
@@ -244,9 +244,14 @@ class JobRegistry:
     async def delete(self, account: str, job_id: str) -> None:
         """Remove the job and all its objects. Raises IllegalTransition while it is processing."""
         async with self._turns.in_turn(account):
-            job = await self._states.load(account, job_id)
-            require_deletable(job)
-            await self._states.delete(job)
+            try:
+                job = await self._states.load(account, job_id)
+            except RecordUnreadable:
+                # It is not processing: those that are were read when the registry began, or are remembered.
+                await self._states.delete_unread(account, job_id)
+            else:
+                require_deletable(job)
+                await self._states.delete(job)
 
     async def save_classifier(
         self, account: str, name: str, task: TaskConfig, key_hash: str | None = None

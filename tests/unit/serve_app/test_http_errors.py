@@ -35,6 +35,7 @@ from serve_app.exceptions import (
     KeyUncertain,
     LastKey,
     ModelUnusable,
+    RecordUnreadable,
     RequestInvalid,
     TooManyKeys,
     TooManyRequests,
@@ -126,6 +127,7 @@ def envelope(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         (LastKey(), 409, "CONFLICT"),
         (TooManyKeys(), 409, "CONFLICT"),
         (KeyUncertain(id="key_1"), 500, "KEY_UNCERTAIN"),
+        (RecordUnreadable.of("batch_1"), 500, "INTERNAL_ERROR"),
     ],
 )
 def test_an_exception_of_ours_has_its_status_message_and_details(
