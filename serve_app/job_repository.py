@@ -33,6 +33,8 @@ from serve_app.usage import UsageLedger
 
 logger = logging.getLogger(__name__)
 Job = TypeVar("Job", bound=JobRecord)
+Name = tuple[str, str]
+"""A job's account and id."""
 
 _LOAD_THREADS = 16
 
@@ -159,8 +161,16 @@ class JobRepository:
     def delete_unread(self, account: str, job_id: str) -> None:
         """The same for a job whose record makes no sense; what it may have used is not counted."""
         self.require_claim()
-        places = (listed.key for listed in self._store.list(index_prefix(account)))
-        self._remove(JobPaths(account, job_id), *(key for key in places if read_index_key(key).job_id == job_id))
+        self._remove(JobPaths(account, job_id), *self._places(account, job_id))
+
+    def unlist(self, account: str, job_id: str) -> None:
+        """Take a job that has no record out of the account's list."""
+        self.require_claim()
+        self._store.delete(*self._places(account, job_id))
+
+    def _places(self, account: str, job_id: str) -> list[str]:
+        keys = (listed.key for listed in self._store.list(index_prefix(account)))
+        return [key for key in keys if read_index_key(key).job_id == job_id]
 
     def _remove(self, paths: JobPaths, *places: str) -> None:
         self._store.abort_multiparts(paths.prefix)
@@ -171,22 +181,28 @@ class JobRepository:
         self._store.delete(*(listed.key for listed in self._store.list(paths.prefix)))
         self._store.delete(*places)
 
-    def load_all(self, names: Iterable[tuple[str, str]], kind: type[Job]) -> Iterator[Job]:
-        """The jobs of these (account, job id) pairs, without those that are not there or make no sense.
+    def load_all(self, names: Iterable[Name], kind: type[Job]) -> Iterator[Job]:
+        """The jobs of these names, without those that are not there or make no sense."""
+        return (job for _, job in self.look_up(names, kind) if job)
+
+    def look_up(self, names: Iterable[Name], kind: type[Job]) -> Iterator[tuple[Name, Job | None]]:
+        """Each of these names with its job, or None where that is not there; without those that make no sense.
 
         Only some are read ahead of who takes them, so that memory does not grow with their number.
         """
 
-        def load(name: tuple[str, str]) -> Job | None:
+        def load(name: Name) -> tuple[Name, Job | None] | None:
             try:
-                return self._load(*name, kind)
-            except (JobNotFound, RecordUnreadable):
+                return name, self._load(*name, kind)
+            except JobNotFound:
+                return name, None
+            except RecordUnreadable:
                 return None
 
         remaining = iter(names)
         with ThreadPoolExecutor(_LOAD_THREADS) as threads:
             while some := list(islice(remaining, _LOAD_THREADS)):
-                yield from (job for job in threads.map(load, some) if job)
+                yield from (found for found in threads.map(load, some) if found)
 
     def require_claim(self) -> None:
         """Raises RegistrySuperseded unless this registry may write."""

@@ -70,6 +70,10 @@ class JobStates:
         """For a job whose record ``load`` cannot read."""
         await self._claim.write(self._repository.delete_unread, account, job_id)
 
+    async def unlist(self, account: str, job_id: str) -> None:
+        """For a job that ``load`` does not find."""
+        await self._claim.write(self._repository.unlist, account, job_id)
+
     async def change(self, job_id: str, run: int, event: Event) -> JobRecord:
         """Raises DriverSuperseded when the job has ended or was started anew meanwhile, or another run has it."""
         job = self._jobs.active.get(job_id)

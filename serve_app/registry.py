@@ -35,6 +35,7 @@ from serve_app.accounts import ApiKey, require_room, revoke_key, store_key
 from serve_app.bucket_claim import BucketClaim
 from serve_app.classifier_repository import ClassifierRepository
 from serve_app.exceptions import AccountBusy, JobNotFound, KeyUncertain, RecordUnreadable
+from serve_app.job_list import JobList
 from serve_app.job_repository import IdempotencyKey, JobRepository
 from serve_app.job_states import JobStates
 from serve_app.job_table import JobTable
@@ -86,6 +87,7 @@ class JobRegistry:
         self._turns = AccountTurns(self._require_loaded, self._places, _TURN_SECONDS)
         metrics = ServiceMetrics()
         self._states = JobStates(self._repository, self._claim, self._turns, self._jobs, metrics)
+        self._list = JobList(self._repository, self._places, self.get)
         self._scheduler = Scheduler(settings, self._jobs, metrics, self._states.change, self._turns.is_busy)
         retention = Retention(self._store, self._repository, settings)
         self._sweep = Sweep(retention, self._repository, UsageLedger(self._store), self._turns, self._states)
@@ -193,13 +195,7 @@ class JobRegistry:
 
     async def newest(self, account: str, limit: int) -> list[JobView]:
         """The account's latest jobs, newest first, without those whose record cannot be read."""
-        with self._places.place():
-            ids = await asyncio.to_thread(self._repository.newest, account, limit)
-        found = await asyncio.gather(*(self.get(account, job_id) for job_id in ids), return_exceptions=True)
-        for outcome in found:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, JobNotFound | RecordUnreadable):
-                raise outcome
-        return [outcome for outcome in found if isinstance(outcome, JobView)]
+        return await self._list.newest(account, limit)
 
     async def start(
         self, account: str, job_id: str, version: InputVersion, estimated_tokens: int, start_key: str | None = None

@@ -31,12 +31,14 @@ class Retention:
         self._settings = settings
 
     def expired(self, now: datetime) -> Iterator[tuple[str, str]]:
-        """Account and id of every job that is to be removed now, which may be done while the next is looked for."""
+        """Account and id of every job that is to be removed now, which may be done while the next is looked for. Among
+        them are those that are listed and not there: a creation or a deletion was cut off.
+        """
         young = now - min(self._settings.pending_retention, self._settings.retention)
         entries = (read_index_key(listed.key) for listed in self._store.list(INDEX_PREFIX))
         old = ((entry.account, entry.job_id) for entry in entries if entry.created_at < young)
-        jobs = self._repository.load_all(old, JobView)
-        return ((job.account, job.job_id) for job in jobs if self.is_expired(job, now))
+        found = self._repository.look_up(old, JobView)
+        return (name for name, job in found if job is None or self.is_expired(job, now))
 
     def is_expired(self, job: JobRecord, now: datetime) -> bool:
         """Whether this job is to be removed now."""

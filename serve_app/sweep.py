@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from serve_app.account_turns import AccountTurns
@@ -50,8 +49,12 @@ class Sweep:
 
     async def _remove_expired(self, account: str, job_id: str, now: datetime) -> None:
         async with self._turns.in_turn(account):
-            with suppress(JobNotFound):
+            try:
                 job = await self._states.load(account, job_id)
-                # It may have been started since it was found.
-                if await asyncio.to_thread(self._retention.is_expired, job, now):
-                    await self._states.delete(job)
+            except JobNotFound:
+                # Its place in the account's list would stay for ever, and may hide another job.
+                await self._states.unlist(account, job_id)
+                return
+            # It may have been started since it was found.
+            if await asyncio.to_thread(self._retention.is_expired, job, now):
+                await self._states.delete(job)

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.job import InputVersion, JobConfig, JobRecord
 from pipelines.job_transitions import Started, transition
+from pipelines.layout import JobPaths
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.account_turns import AccountTurns
@@ -67,5 +68,27 @@ def test_an_expired_job_is_removed_unless_it_was_started_since_it_was_found(star
                 await states.load("acme", EXPIRED.job_id)
             with pytest.raises(JobNotFound):
                 repository.load("acme", EXPIRED.job_id)
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_a_place_in_a_list_whose_job_is_not_there_is_removed_unless_it_is_young() -> None:
+    async def test() -> None:
+        memory = MemoryStore()
+        store = cast(ObjectStore, memory)
+        repository = JobRepository(store)
+        repository.claim()
+        turns = AccountTurns(at_once, StoragePlaces(100, 2.0, lambda: 0.0), 15.0)
+        states = JobStates(repository, BucketClaim(repository), turns, JobTable(), ServiceMetrics())
+        ids = gone, damaged, kept, young = [f"batch_{number:016d}" for number in range(4)]
+        for job_id in ids:
+            created_at = datetime.now(UTC) if job_id == young else LONG_AGO
+            job = EXPIRED.model_copy(update={"job_id": job_id, "created_at": created_at, "expires_at": None})
+            repository.create(job)
+        for job_id in (gone, young):
+            store.delete(JobPaths("acme", job_id).record)
+        store.put(JobPaths("acme", damaged).record, b"{")
+        await Sweep(Retention(store, repository, Settings()), repository, UsageLedger(store), turns, states).run()
+        assert repository.newest("acme", 20) == [young, damaged, kept]
 
     asyncio.run(asyncio.wait_for(test(), 60))

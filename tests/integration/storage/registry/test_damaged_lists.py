@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.layout import JobPaths, index_prefix
+from pipelines.layout import JobPaths, index_key, index_prefix
 from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings
 from serve_app.exceptions import JobNotFound, RecordUnreadable
@@ -53,5 +54,19 @@ def test_a_job_whose_record_makes_no_sense_is_not_listed_says_so_and_can_only_be
         assert list(store.list(paths.prefix)) == []
         assert not store.exists(paths.active_marker)
         assert len(list(store.list(index_prefix(account)))) == 2
+
+    in_a_loop(test)
+
+
+def test_creations_that_were_cut_off_hide_no_earlier_job(settings: Settings) -> None:
+    store = ObjectStore(settings)
+
+    async def test() -> None:
+        async with running(settings) as (registry, _):
+            (account,) = accounts(1)
+            jobs = await created(registry, account, 3)
+            for number in range(25):
+                store.put(index_key(account, f"batch_{number:016d}", datetime.now(UTC)), b"")
+            assert await registry.newest(account, 20) == jobs[::-1]
 
     in_a_loop(test)
