@@ -12,7 +12,7 @@ from pipelines.job import JobRecord
 from pipelines.job_transitions import Advanced, Event, transition
 from serve_app.account_turns import AccountTurns
 from serve_app.bucket_claim import BucketClaim
-from serve_app.job_repository import JobRepository
+from serve_app.job_repository import JobRepository, Name
 from serve_app.job_table import JobTable
 from serve_app.job_view import JobView
 from serve_app.metrics import ServiceMetrics
@@ -41,6 +41,8 @@ class JobStates:
         self._turns = turns
         self._jobs = jobs
         self._metrics = metrics
+        # Account and id of jobs whose start may be stored though it was not told.
+        self._uncertain: set[Name] = set()
         self._saving: set[asyncio.Task[None]] = set()
         self._saved_at: defaultdict[str, float] = defaultdict(float)
 
@@ -54,6 +56,30 @@ class JobStates:
         created = await self._claim.write(self._repository.create, job)
         self._remember(created)
         return created
+
+    async def start(self, job: JobRecord) -> JobRecord:
+        """``save`` for a job that has just been started."""
+        name = (job.account, job.job_id)
+        self._uncertain.add(name)
+        saved = await self.save(job)
+        self._uncertain.discard(name)
+        return saved
+
+    async def processing_beside(self, account: str, job_id: str) -> str | None:
+        """The id of another job of the account that is processing, even if nobody heard that its start was stored.
+
+        Raises StorageUnavailable where that cannot be read.
+        """
+        names = [name for name in self._uncertain if name[0] == account and name[1] != job_id]
+        if names:
+            stored = await asyncio.to_thread(lambda: list(self._repository.load_all(names, JobRecord)))
+            for job in stored:
+                # Of one that is active more is known than is stored.
+                if job.status == "processing" and job.job_id not in self._jobs.active:
+                    self._remember(job)
+            self._uncertain.difference_update(names)
+        others = (job for job in self._jobs.active.values() if job.account == account and job.job_id != job_id)
+        return next((other.job_id for other in others), None)
 
     async def save(self, job: JobRecord) -> JobRecord:
         saved = await self._claim.write(self._repository.save, job)

@@ -211,8 +211,7 @@ class JobRegistry:
             started = transition(
                 record, Started(datetime.now(UTC), version, estimated_tokens, start_key, current_request())
             )
-            busy = next((other.job_id for other in self._jobs.active.values() if other.account == account), None)
-            if busy:
+            if busy := await self._states.processing_beside(account, job_id):
                 raise AccountBusy(
                     f"Job {busy} of this account is still processing, and an account has one processing job at a"
                     " time. Start this job when that one has ended.",
@@ -220,7 +219,7 @@ class JobRegistry:
                 )
             # The driver of an earlier attempt may still be held here; this one is to be admitted anew.
             self._scheduler.drivers.dismiss(job_id)
-            saved = await self._states.save(started)
+            saved = await self._states.start(started)
         self._news.set()
         return JobView.of(saved)
 

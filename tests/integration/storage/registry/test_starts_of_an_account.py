@@ -7,13 +7,13 @@ import secrets
 
 import pytest
 
-from pipelines.exceptions import IllegalTransition
+from pipelines.exceptions import IllegalTransition, StorageUnavailable
 from pipelines.job import JobRecord
 from pipelines.settings import Settings
 from serve_app.exceptions import AccountBusy, JobNotFound
 from serve_app.job_view import JobView
 from serve_app.registry import JobRegistry
-from tests.integration.storage.registry.running_registry import CONFIG, INPUT, accounts, in_a_loop, running
+from tests.integration.storage.registry.running_registry import CONFIG, INPUT, accounts, in_a_loop, running, until
 
 
 async def created(registry: JobRegistry, account: str) -> JobView:
@@ -38,6 +38,40 @@ def test_of_two_jobs_of_an_account_that_are_started_at_the_same_time_one_is_refu
             assert refused.details == {"processing": begun.job_id}
             assert processing(registry, account) == [begun.job_id]
             await registry.cancel(account, begun.job_id)
+
+    in_a_loop(test)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_job_whose_start_was_stored_though_nobody_heard_of_it_keeps_its_account_busy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    async def test() -> None:
+        (account,) = accounts(1)
+        async with running(settings) as (registry, drivers):
+            unheard, other = [await created(registry, account) for _ in range(2)]
+            save = registry._repository.save
+
+            def save_unheard(job: JobRecord) -> JobRecord:
+                if stored:
+                    save(job)
+                raise StorageUnavailable
+
+            with monkeypatch.context() as storage:
+                storage.setattr(registry._repository, "save", save_unheard)
+                with pytest.raises(StorageUnavailable):
+                    await registry.start(account, unheard.job_id, INPUT, 5)
+            if stored:
+                with pytest.raises(AccountBusy) as busy:
+                    await registry.start(account, other.job_id, INPUT, 5)
+                assert busy.value.details == {"processing": unheard.job_id}
+                await until(lambda: unheard.job_id in drivers.assigned)
+                await registry.cancel(account, unheard.job_id)
+            await registry.start(account, other.job_id, INPUT, 5)
+            with pytest.raises(AccountBusy):
+                await registry.start(account, unheard.job_id, INPUT, 5)
+            assert processing(registry, account) == [other.job_id]
+            await registry.cancel(account, other.job_id)
 
     in_a_loop(test)
 
