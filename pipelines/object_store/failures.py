@@ -19,6 +19,8 @@ StorageError = BotoCoreError | ClientError | HTTPError
 
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _TRANSIENT_CODES = {
+    # Of a conditional write at the same time as another; the next try finds out whether its condition is still met.
+    "ConditionalRequestConflict",
     "ExpiredToken",
     "InternalError",
     "RequestTimeout",
@@ -37,7 +39,6 @@ _STORING_CALLS = {
     "UploadPart",
     "UploadPartCopy",
 }
-_REFUSED = "The object storage refused a call. The service's operator finds the reason in its log."
 _NO_CREDENTIALS = "there are no credentials: set LABELWORKS_S3_ACCESS_KEY and LABELWORKS_S3_SECRET_KEY"
 _TRANSIENT_ERRORS = (
     # Of credentials that the machine has of its own and renews every few hours.
@@ -55,9 +56,13 @@ class PreconditionFailed(Exception):
     """The object is not the version that was asked for."""
 
 
+class CallRefused(StorageUnavailable):
+    """The object storage refused a call. The service's operator finds the reason in its log."""
+
+
 def raise_unless_transient(error: StorageError) -> None:
-    """Returns where another try may do. Raises ObjectMissing, PreconditionFailed, or StorageUnavailable for a refusal;
-    what says nothing of the storage is raised as it is.
+    """Returns where another try may do. Raises ObjectMissing, PreconditionFailed, or CallRefused for a refusal; what
+    says nothing of the storage is raised as it is.
     """
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
@@ -66,11 +71,11 @@ def raise_unless_transient(error: StorageError) -> None:
             raise ObjectMissing from error
         if status in (412, 416):
             raise PreconditionFailed from error
-        if status >= 500 or code in _TRANSIENT_CODES:
+        if (status >= 500 and code != "NotImplemented") or code in _TRANSIENT_CODES:
             return
-        raise StorageUnavailable(_REFUSED, reason=_reason(error)) from error
+        raise CallRefused(reason=_reason(error)) from error
     if isinstance(error, NoCredentialsError):
-        raise StorageUnavailable(_REFUSED, reason=_NO_CREDENTIALS) from error
+        raise CallRefused(reason=_NO_CREDENTIALS) from error
     if not isinstance(error, _TRANSIENT_ERRORS):
         raise error
 

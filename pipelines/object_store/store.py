@@ -11,13 +11,14 @@ from typing import Any
 
 from pipelines.exceptions import ObjectChanged, ObjectMissing
 from pipelines.object_store.connection import Body, BucketConnection, from_start
-from pipelines.object_store.failures import PreconditionFailed
+from pipelines.object_store.failures import CallRefused, PreconditionFailed
 from pipelines.object_store.multipart import MultipartUpload, abort_uploads
 from pipelines.settings import Settings
 
 # At most this much of a broken body is read again.
 _STREAM_CHUNK = 64 * 1024
 _DELETE_THREADS = 16
+_NO_ETAG = "0" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,56 @@ class ObjectStore:
             )
         )
 
+    def replace(self, key: str, body: bytes, *, etag: str | None) -> str:
+        """Store ``body`` in place of the version with this ETag, or of nothing; returns the ETag of what is stored.
+
+        Raises ObjectChanged where something else is there, which may be ``body``: that of an earlier try whose answer
+        was lost. A server that knows no conditions stores it over whatever is there, or raises StorageUnavailable.
+        """
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            stored = self._s3.retried(
+                lambda: self._s3.client.put_object(
+                    Bucket=self._s3.bucket, Key=key, Body=body, ContentType="application/json", **condition
+                )
+            )
+        except (ObjectMissing, PreconditionFailed) as error:
+            raise ObjectChanged from error
+        return stored["ETag"].strip('"')
+
+    def honours_conditions(self, key: str) -> bool:
+        """Whether the server stores what ``replace`` is to store, and nothing else. Has an object under ``key`` for a
+        moment.
+        """
+        self._replaces(key, None)
+        try:
+            # Whatever the answer was, which may be that of a second try.
+            etag = self.head(key).etag
+        except ObjectMissing:
+            return False
+        honoured = not self._replaces(key, None) and not self._replaces(key, _NO_ETAG) and self._replaces(key, etag)
+        self.delete(key)
+        return honoured
+
+    def _replaces(self, key: str, etag: str | None) -> bool:
+        try:
+            self.replace(key, b"", etag=etag)
+        except (ObjectChanged, CallRefused):
+            return False
+        return True
+
     def get(self, key: str) -> bytes:
         """The whole object; for small ones."""
-        return self._s3.retried(lambda: self._s3.client.get_object(Bucket=self._s3.bucket, Key=key)["Body"].read())
+        return self.get_with_etag(key)[0]
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        """The whole object and its ETag; for small ones."""
+
+        def read() -> tuple[bytes, str]:
+            answer = self._s3.client.get_object(Bucket=self._s3.bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
+        return self._s3.retried(read)
 
     def head(self, key: str) -> ObjectInfo:
         """The object's size, ETag and metadata."""

@@ -37,6 +37,7 @@ def test_each_call_is_tried_again_after_a_fault(
         (lambda: unsteady_store.get(key), b"file"),
         (lambda: unsteady_store.put(key, b"body", metadata={"a": "1"}), None),
         (lambda: unsteady_store.get(key), b"body"),
+        (lambda: unsteady_store.get_with_etag(key), (b"body", "841a2d689ad86bd1611447453c22c6fc")),
         (lambda: unsteady_store.head(key).size, 4),
         (lambda: unsteady_store.exists(prefix + "none"), False),
         (lambda: unsteady_store.read_range(key, 1, 3, etag=store.head(key).etag), b"od"),

@@ -37,6 +37,16 @@ def client_error(code: str, status: int, operation: str) -> ClientError:
             f"GetObject answered AccessDenied: User: {ROLE}",
         ),
         (
+            client_error("NotImplemented", 501, "PutObject"),
+            "The object storage refused a call. The service's operator finds the reason in its log.",
+            f"PutObject answered NotImplemented: User: {ROLE}",
+        ),
+        (
+            client_error("ConditionalRequestConflict", 409, "GetObject"),
+            "The object storage was asked for 0.01 seconds, and failed each time.",
+            f"GetObject answered ConditionalRequestConflict: User: {ROLE}",
+        ),
+        (
             client_error("SlowDown", 503, "GetObject"),
             "The object storage was asked for 0.01 seconds, and failed each time.",
             f"GetObject answered SlowDown: User: {ROLE}",
