@@ -13,6 +13,7 @@ JOB_ID_PATTERN = re.compile(r"batch_[a-z0-9]{16}")
 CLASSIFIER_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 REGISTRY_EPOCH_KEY = "registry/epoch.json"
+PROBES_PREFIX = "registry/probes/"
 ACTIVE_PREFIX = "registry/active/"
 KEYS_PREFIX = "accounts/keys/"
 KEY_LISTS_PREFIX = "accounts/key-lists/"

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -14,10 +15,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.exceptions import LabelworksError, ObjectMissing, StorageUnavailable
+from pipelines.exceptions import LabelworksError, ObjectChanged, ObjectMissing, StorageUnavailable
 from pipelines.job import JobRecord
 from pipelines.layout import (
     ACTIVE_PREFIX,
+    PROBES_PREFIX,
     REGISTRY_EPOCH_KEY,
     JobPaths,
     idempotency_object,
@@ -30,6 +32,7 @@ from pipelines.object_store import ObjectStore
 from serve_app.exceptions import IdempotencyConflict, JobNotFound, RecordUnreadable, RegistrySuperseded
 from serve_app.job_view import JobView
 from serve_app.usage import UsageLedger
+from serve_app.versioned_records import VersionedRecords
 
 logger = logging.getLogger(__name__)
 Job = TypeVar("Job", bound=JobRecord)
@@ -37,6 +40,7 @@ Name = tuple[str, str]
 """A job's account and id."""
 
 _LOAD_THREADS = 16
+_CLAIM_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,33 @@ class JobRepository:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._records = VersionedRecords(store, self.require_claim)
         self._usage = UsageLedger(store)
         self._holder = uuid.uuid4().hex
         self.epoch = 0
 
     def claim(self) -> None:
         """Become the one that may write. The last of several claimants wins; the others find out on writing."""
-        try:
-            claimed = json.loads(self._store.get(REGISTRY_EPOCH_KEY))["epoch"]
-        except ObjectMissing:
-            claimed = 0
+        self._records.conditional = self._store.honours_conditions(PROBES_PREFIX + self._holder)
+        for _ in range(_CLAIM_TRIES):
+            # Another claimant's came between, or this one's is there whose answer was lost: an epoch more does no harm.
+            with suppress(ObjectChanged):
+                self._claim_next_epoch()
+                return
+        raise StorageUnavailable("Other clusters keep claiming the bucket. Try again shortly.")
+
+    def _claim_next_epoch(self) -> None:
+        """Raises ObjectChanged where another claimant's claim came between, if the storage tells."""
+        claimed, etag = 0, None
+        with suppress(ObjectMissing):
+            found, etag = self._store.get_with_etag(REGISTRY_EPOCH_KEY)
+            claimed = json.loads(found)["epoch"]
         self.epoch = claimed + 1
-        claim = json.dumps({"epoch": self.epoch, "holder": self._holder})
-        self._store.put(REGISTRY_EPOCH_KEY, claim.encode())
+        claim = json.dumps({"epoch": self.epoch, "holder": self._holder}).encode()
+        if self._records.conditional:
+            self._store.replace(REGISTRY_EPOCH_KEY, claim, etag=etag)
+        else:
+            self._store.put(REGISTRY_EPOCH_KEY, claim)
 
     def give_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> None:
         """From here on the key belongs to this job, whatever it belonged to."""
@@ -90,10 +108,13 @@ class JobRepository:
         # The marker first: one without a record is skipped, a record without one would be lost.
         self.require_claim()
         self._store.put(index_key(job.account, job.job_id, job.created_at), b"")
-        return self.save(job)
+        return self._save(job, None)
 
     def save(self, job: JobRecord) -> JobRecord:
         """Store the record, and keep the marker of a processing job in step with it."""
+        return self._save(job, self._records.version(JobPaths(job.account, job.job_id).record))
+
+    def _save(self, job: JobRecord, version: str | None) -> JobRecord:
         if isinstance(job, JobView):
             raise LabelworksError(
                 f"A view of job {job.job_id} was to be stored, which would lose what the job is to do."
@@ -103,7 +124,7 @@ class JobRepository:
         stamped = job.model_copy(update={"epoch": self.epoch})
         if job.status == "processing":
             self._store.put(paths.active_marker, b"")
-        self._store.put(paths.record, stamped.model_dump_json().encode())
+        self._records.write(paths.record, stamped.model_dump_json().encode(), version)
         if job.status != "processing":
             try:
                 self._settle(stamped)
@@ -133,7 +154,9 @@ class JobRepository:
         except ValueError as error:
             raise JobNotFound(f"There is no job {job_id[:50]}.") from error
         try:
-            return kind.model_validate_json(self._store.get(key))
+            # Views are for looking at many jobs, of which few are changed.
+            read = self._records.read if kind is JobRecord else self._store.get
+            return kind.model_validate_json(read(key))
         except ObjectMissing as error:
             raise JobNotFound(f"There is no job {job_id}.") from error
         except ValidationError as error:

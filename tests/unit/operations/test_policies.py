@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.layout import JobPaths
+from pipelines.layout import PROBES_PREFIX, REGISTRY_EPOCH_KEY, JobPaths
 from tests.unit.operations.cluster_files import ROOT, cluster, policy, serve_config
 
 BUCKET = serve_config()["applications"][0]["args"]["s3_bucket"]
@@ -48,6 +48,13 @@ def test_the_head_may_make_every_call_that_the_object_store_makes() -> None:
         action = ACTION_OF[call]
         key = "" if action in ("s3:ListBucket", "s3:ListBucketMultipartUploads") else JOB.input
         assert is_allowed(policy("head"), action, key), call
+
+
+@pytest.mark.parametrize("key", [JOB.record, REGISTRY_EPOCH_KEY, PROBES_PREFIX + "0"])
+def test_the_head_may_write_on_the_condition_that_an_object_has_not_changed(key: str) -> None:
+    # S3 asks for both rights where a PutObject has If-Match.
+    assert is_allowed(policy("head"), "s3:PutObject", key)
+    assert is_allowed(policy("head"), "s3:GetObject", key)
 
 
 def test_a_worker_reads_inputs_and_writes_shards_and_nothing_else() -> None:
