@@ -29,15 +29,25 @@ def engine_fingerprint(name: str, *, weights: str | None = None, arithmetic: str
     other numbers. A hub name stands for what was downloaded under it. Raises UnknownEngine.
     """
     found = hashlib.sha256(f"{name}\n{arithmetic}\n".encode())
-    for path in sorted(_walk(files("models")), key=str):
-        if path.name.endswith((".py", ".json")):
-            found.update(path.read_bytes())
+    found.update(installed_code())
     found.update(engine_module_file(name).read_bytes())
-    for distribution in (*_COMPUTING, *_WEIGHTS):
-        found.update(f"{distribution}={_version(distribution)}\n".encode())
     for part in _of_weights(weights) if weights else ():
         found.update(part)
     return found.hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def installed_code() -> bytes:
+    """A hash of this package and of the versions of the libraries that engines run on, as this process found them when
+    it first asked: what it runs, if that is when it loads them, and what is installed may be another version later.
+    """
+    found = hashlib.sha256()
+    for path in sorted(_walk(files("models")), key=str):
+        if path.name.endswith((".py", ".json")):
+            found.update(path.read_bytes())
+    for distribution in (*_COMPUTING, *_WEIGHTS):
+        found.update(f"{distribution}={_version(distribution)}\n".encode())
+    return found.digest()
 
 
 def _walk(folder: Traversable) -> Iterator[Traversable]:

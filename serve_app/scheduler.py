@@ -91,7 +91,7 @@ class Scheduler:
         if queue:
             await self._admit(slots, sorted(queue, key=lambda job: job.started_at or job.created_at))
         self.spares.refill()
-        self._processes.refill()
+        self._processes.refill(jobs_run=bool(self.drivers.job_ids()))
         running = [each for on_gpu in slots for each in self.drivers.running(on_gpu)]
         taken = sum(each.slots for each in running)
         self._metrics.standing(self._jobs.active.values(), taken, sum(slots.values()), len(running))

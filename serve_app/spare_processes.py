@@ -30,6 +30,8 @@ PRESTART_VARIABLE = "RAY_prestart_worker_first_driver"
 _SOON_SECONDS = 2.0
 # Nodes come, and any actor or task may take what waits there.
 _LOOK_SECONDS = 60.0
+# A raylet counts no process that has not started yet.
+_START_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 24 * 3600
 _CALL_SECONDS = 10.0
 _NO_ID = b"\xff"
@@ -50,35 +52,42 @@ class SpareProcesses:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._not_before = time.monotonic() + _LOOK_SECONDS
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._quiet_until = 0.0
+        self._asked_at: dict[str, float] = {}
         self._filling: asyncio.Task[None] | None = None
 
     def job_began(self) -> None:
         """It has the processors for itself for a time."""
-        self._not_before = time.monotonic() + self._settings.spare_delay_seconds
+        self._quiet_until = time.monotonic() + self._settings.spare_delay_seconds
 
     def look_soon(self) -> None:
         """A job has ended, or something else may have taken what waits."""
-        self._not_before = time.monotonic() + _SOON_SECONDS
+        self._look_at = time.monotonic() + _SOON_SECONDS
 
-    def refill(self) -> None:
-        """Start what is missing, unless a job began or ended a moment ago."""
-        if not self._settings.spare_processes or time.monotonic() < self._not_before:
+    def refill(self, jobs_run: bool) -> None:
+        """Start what is missing, unless a job that runs began a moment ago."""
+        now = time.monotonic()
+        if not self._settings.spare_processes or now < self._look_at or (jobs_run and now < self._quiet_until):
             return
         if self._filling is None or self._filling.done():
-            self._not_before = time.monotonic() + _LOOK_SECONDS
-            self._filling = asyncio.get_running_loop().create_task(asyncio.to_thread(self._fill))
+            self._look_at = now + _LOOK_SECONDS
+            self._filling = asyncio.get_running_loop().create_task(asyncio.to_thread(self._fill, now))
 
-    def _fill(self) -> None:
+    def _fill(self, now: float) -> None:
         for node in ray.nodes():  # type: ignore[no-untyped-call]
-            if node["Alive"] and _holds_classifier(self._settings, node["Resources"]):
-                address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-                with isolated("starting processes ahead", node=address):
-                    fill_node(address, self._settings.spare_processes)
+            if not node["Alive"] or not _holds_classifier(self._settings, node["Resources"]):
+                continue
+            address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+            if now - self._asked_at.get(address, float("-inf")) < _START_SECONDS:
+                continue
+            with isolated("starting processes ahead", node=address):
+                if fill_node(address, self._settings.spare_processes):
+                    self._asked_at[address] = now
 
 
-def fill_node(address: str, wanted: int) -> None:
-    """Have the raylet at ``address`` start what is missing of ``wanted`` processes for no job.
+def fill_node(address: str, wanted: int) -> int:
+    """Have the raylet at ``address`` start what is missing of ``wanted`` processes for no job; how many those are.
 
     Raises grpc.RpcError where it does not answer.
     """
@@ -91,6 +100,7 @@ def fill_node(address: str, wanted: int) -> None:
                 language=_common.PYTHON, num_workers=missing, keep_alive_duration_secs=_KEEP_ALIVE_SECONDS
             )
             raylet.PrestartWorkers(request, timeout=_CALL_SECONDS)
+    return missing
 
 
 def _is_spare(worker: Any) -> bool:

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 from models.exceptions import UnknownEngine
-from models.fingerprint import engine_fingerprint
+from models.fingerprint import engine_fingerprint, installed_code
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    engine_fingerprint.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    """As a process that has just started."""
     engine_fingerprint.cache_clear()
+    installed_code.cache_clear()
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def weights(tmp_path: Path) -> Path:
 
 def test_an_engine_keeps_its_fingerprint_and_another_has_another() -> None:
     first = engine_fingerprint("minilm")
-    engine_fingerprint.cache_clear()
+    forget()
     assert engine_fingerprint("minilm") == first
     assert engine_fingerprint("static") != first
 
@@ -61,7 +67,7 @@ def add(folder: Path) -> None:
 def test_other_weights_have_another(weights: Path, change: Callable[[Path], None]) -> None:
     before = engine_fingerprint("embedding", weights=str(weights))
     change(weights)
-    engine_fingerprint.cache_clear()
+    forget()
     assert engine_fingerprint("embedding", weights=str(weights)) != before
 
 
@@ -72,14 +78,14 @@ def test_an_engine_of_ones_own_is_told_by_its_source(tmp_path: Path, monkeypatch
     module.write_text("VERSION = 1\n")
     before = engine_fingerprint("own_engines.mine")
     module.write_text("VERSION = 2\n")
-    engine_fingerprint.cache_clear()
+    forget()
     assert engine_fingerprint("own_engines.mine") != before
 
 
 def test_another_library_that_computes_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
     before = engine_fingerprint("minilm")
     monkeypatch.setattr("importlib.metadata.version", lambda _distribution: "99")
-    engine_fingerprint.cache_clear()
+    forget()
     assert engine_fingerprint("minilm") != before
 
 
@@ -90,3 +96,11 @@ def test_another_arithmetic_has_another() -> None:
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UnknownEngine):
         engine_fingerprint("none-such")
+
+
+def test_a_process_keeps_telling_the_version_that_it_found_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = engine_fingerprint("minilm")
+    monkeypatch.setattr("models.fingerprint._version", lambda distribution: "0.0.1")
+    assert engine_fingerprint("minilm", arithmetic="another") != before
+    engine_fingerprint.cache_clear()
+    assert engine_fingerprint("minilm") == before

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from models.fingerprint import engine_fingerprint
+from models.fingerprint import engine_fingerprint, installed_code
 from pipelines.dataset import ClassifierActor
 from pipelines.driver import explain
 from pipelines.engines import fingerprint_for
@@ -193,8 +193,10 @@ def test_a_node_with_another_version_of_the_engine_than_the_plan_classifies_noth
     planned = fingerprint_for(Settings(), "static", "")
     monkeypatch.setattr("models.fingerprint._version", lambda distribution: "0.0.1")
     engine_fingerprint.cache_clear()
+    installed_code.cache_clear()
     actor = actor_of("static", "", engine=planned)
     engine_fingerprint.cache_clear()
+    installed_code.cache_clear()
     with pytest.raises(OtherEngine) as refused:
         actor(RANGE)
     told = explain(refused.value).error

@@ -7,7 +7,13 @@ import pytest
 
 from models.registry import engine_names
 from pipelines import ndjson, range_classifier, range_sizes, ranges, results
-from pipelines.engines import arithmetic_for, classifier_resources, fingerprint_for, threads_of_classifier
+from pipelines.engines import (
+    arithmetic_for,
+    classifier_resources,
+    code_of_lines,
+    fingerprint_for,
+    threads_of_classifier,
+)
 from pipelines.settings import Settings
 
 
@@ -50,11 +56,15 @@ def test_a_job_on_nodes_that_compute_otherwise_has_another_fingerprint(monkeypat
 def test_the_code_that_decides_result_lines_is_in_the_fingerprint_and_that_which_sizes_ranges_is_not(
     module: ModuleType, decides: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    code_of_lines.cache_clear()
     before = fingerprint_for(Settings(), "static", "")
     edited = tmp_path / "edited.py"
     edited.write_bytes(Path(module.__file__ or "").read_bytes() + b"\n")
     monkeypatch.setattr(module, "__file__", str(edited))
+    assert fingerprint_for(Settings(), "static", "") == before
+    code_of_lines.cache_clear()
     assert (fingerprint_for(Settings(), "static", "") != before) == decides
+    code_of_lines.cache_clear()
 
 
 def test_the_cpu_of_a_node_with_a_gpu_does_not_matter_to_engines_that_use_it() -> None:
