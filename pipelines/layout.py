@@ -154,9 +154,9 @@ def api_key_object(key_hash: str) -> str:
     return f"{KEYS_PREFIX}{key_hash}.json"
 
 
-def key_list_prefix(account: str | None = None) -> str:
-    """The keys of an account, or of all accounts."""
-    return KEY_LISTS_PREFIX if account is None else f"{KEY_LISTS_PREFIX}{account}/"
+def key_list_prefix(account: str) -> str:
+    """The keys of an account."""
+    return f"{KEY_LISTS_PREFIX}{account}/"
 
 
 def key_list_entry(account: str, key_hash: str) -> str:

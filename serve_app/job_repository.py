@@ -82,10 +82,7 @@ class JobRepository:
             claimed = json.loads(found)["epoch"]
         self.epoch = claimed + 1
         claim = json.dumps({"epoch": self.epoch, "holder": self._holder}).encode()
-        if self._records.conditional:
-            self._store.replace(REGISTRY_EPOCH_KEY, claim, etag=etag)
-        else:
-            self._store.put(REGISTRY_EPOCH_KEY, claim)
+        self._records.replace(REGISTRY_EPOCH_KEY, claim, etag)
 
     def give_key(self, account: str, key: IdempotencyKey, job_id: str, now: datetime) -> None:
         """From here on the key belongs to this job, whatever it belonged to."""

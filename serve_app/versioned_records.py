@@ -47,12 +47,9 @@ class VersionedRecords:
 
     def write(self, key: str, body: bytes, version: str | None) -> None:
         """For a writer that has checked the claim since it asked for ``version``. Raises as ``require_claim`` does."""
-        if not self.conditional:
-            self._store.put(key, body)
-            return
         for _ in range(_TRIES):
             try:
-                self._remember(key, self._store.replace(key, body, etag=version))
+                self.replace(key, body, version)
                 return
             except ObjectChanged:
                 # Written by a successor, or late by a predecessor, or by this registry, which was not told of it.
@@ -61,6 +58,13 @@ class VersionedRecords:
         raise StorageUnavailable(
             "The job's record was changed by others each time that it was to be stored. Try again shortly.", reason=key
         )
+
+    def replace(self, key: str, body: bytes, version: str | None) -> None:
+        """One try. Raises ObjectChanged where another version is there, if the storage honours conditions."""
+        if self.conditional:
+            self._remember(key, self._store.replace(key, body, etag=version))
+        else:
+            self._store.put(key, body)
 
     def _stored_version(self, key: str) -> str | None:
         try:
